@@ -1,0 +1,55 @@
+# make run: a world that follows its prompt. make test: the tests. make help: the rest.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := $(CURDIR)/.venv/bin
+STAMP := .venv/.installed
+LINTED := voxsds stages teacher scripts benchmarks tests
+# DVC runs the `python` that it finds on PATH.
+export PATH := $(BIN):$(PATH)
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: run test check format bench clean help env
+
+run: env no-scm  ## change the world of params.yaml until it follows its prompt, then show where the report is
+	dvc repro
+	@python -m voxsds.report.headline out_local/report
+
+test: env  ## all tests
+	python -m pytest -q
+
+check: env  ## format, lint, types, import contracts, DVC dependencies
+	ruff format --check $(LINTED)
+	ruff check $(LINTED)
+	pyright
+	lint-imports
+	python -m pytest -q tests/test_dvc_deps.py
+
+format: env  ## rewrite the code in the project's format
+	ruff format $(LINTED)
+	ruff check --fix $(LINTED)
+
+bench: env  ## speed of the renderers, then the eight prompts (an hour)
+	set -e; for script in benchmarks/*.py; do python -m benchmarks.$$(basename $$script .py); done
+
+clean:  ## remove results and caches, keep the environment (checkpoints too: out_local/ckpt)
+	rm -rf out_local .pytest_cache .ruff_cache .hypothesis .import_linter_cache dvc_plots
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+env: $(STAMP)
+
+# torch first: where a CPU build lies on a local index, the plain version takes it.
+$(STAMP): requirements.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "voxsds needs Python 3.11: make PYTHON=...")'
+	test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements.txt)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $(STAMP)
+
+# An unpacked archive is no Git repository, which DVC must be told.
+.PHONY: no-scm
+no-scm: env
+	@git rev-parse --git-dir >/dev/null 2>&1 || dvc config --local core.no_scm true

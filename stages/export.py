@@ -1,0 +1,44 @@
+"""Stage export: the trained grid as plain blocks in maps/<id>/map_optimized.json."""
+
+import argparse
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from voxsds.export import ExportSettings, export_blocks
+from voxsds.files import write_json
+from voxsds.gridfile import read_grid
+from voxsds.maps import read_map, with_blocks, write_map
+from voxsds.params import read_params, read_section
+
+OUT = Path("out_local")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    params = read_params(parser.parse_args().params)
+    settings = read_section(params, "export", ExportSettings)
+    folder = Path(f"maps/{params['map_id']}")
+    world = read_map(folder / "map.json")
+    trained = read_grid(OUT / "model")
+    blocks, counts = export_blocks(trained.grid, trained.reach, world.blocks, settings)
+    print("export:", ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in asdict(counts).items()))
+    if counts.floating:
+        print(
+            f"warning: {counts.floating} blocks float; raise export.stray_blocks to drop them",
+            file=sys.stderr,
+        )
+    write_json(OUT / "export" / "export.json", asdict(counts))
+    result = with_blocks(world, blocks)
+    known = result.extra.get("metadata")
+    metadata = {**(known if isinstance(known, dict) else {}), **trained.run}
+    result = replace(result, extra={**result.extra, "metadata": metadata})
+    write_map(folder / "map_optimized.json", result)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f"export: {error}")

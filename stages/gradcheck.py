@@ -1,0 +1,48 @@
+"""Stage gradcheck: stops the pipeline unless the right gradients reach the blocks of the map."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from voxsds.datasets import read_dataset
+from voxsds.files import write_json
+from voxsds.gradcheck import GradcheckSettings, gate_verdict, gradcheck
+from voxsds.maps import read_map
+from voxsds.params import read_params, read_section
+
+OUT = Path("out_local")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    params = read_params(parser.parse_args().params)
+    settings = read_section(params, "gradcheck", GradcheckSettings)
+    dataset = params["map_id"]
+    world = read_map(Path(f"maps/{dataset}/map.json"))
+    cameras = read_dataset(Path(f"datasets/{dataset}")).cameras
+    if not 0 <= settings.view < len(cameras):
+        raise ValueError(
+            f"gradcheck.view is {settings.view}; datasets/{dataset} has views 0 to {len(cameras) - 1}"
+        )
+    report = gradcheck(world, cameras[settings.view], settings, params["seed"])
+    log = {
+        "dataset_id": str(dataset),
+        "view_index": settings.view,
+        "gradient_test": {**report.gradient_test, "ok": report.ok},
+        "errors": report.errors,
+    }
+    write_json(OUT / "nv_diff_logs" / f"dataset_{dataset}_diff_log.json", log)
+    write_json(OUT / "gradcheck" / "metrics.json", report.metrics())
+    write_json(OUT / "gradcheck" / "gate.json", gate_verdict(report, settings))
+    if not report.ok:
+        raise ValueError("the gate is shut\n  " + "\n  ".join(report.failures))
+    norms = report.gradient_test["gradient_norm_l2"], report.gradient_test["occupancy"]["gradient_norm_l2"]
+    print("gradcheck: ok, gradient norms {:.3g} (materials) and {:.3g} (occupancy)".format(*norms))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f"gradcheck: {error}")

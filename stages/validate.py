@@ -1,0 +1,72 @@
+"""Stage validate: is the exported world what the sentence says? Figures, pictures and a page."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from voxsds.datasets import read_dataset
+from voxsds.evaluator import Evaluator, distractor_captions
+from voxsds.files import read_json, write_json
+from voxsds.gradcheck import GradcheckSettings, gradient_test
+from voxsds.gridfile import read_grid
+from voxsds.maps import read_map
+from voxsds.params import read_params, read_section
+from voxsds.report.gather import provenance, read_history, read_test_images
+from voxsds.report.page import Page, write_report
+from voxsds.validation import Run, ValidateSettings, validate
+from voxsds.views import CameraSettings
+
+OUT = Path("out_local")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    params = read_params(parser.parse_args().params)
+    settings = read_section(params, "validate", ValidateSettings)
+    law = read_section(params, "cameras", CameraSettings).law
+    run = load_run(params, read_section(params, "gradcheck", GradcheckSettings))
+    evaluator = Evaluator.load(Path(settings.evaluator))
+    distractors = distractor_captions(run.prompt, settings.distractors, settings.distractor_seed)
+    validation = validate(run, evaluator, distractors, law, settings)
+    maps = [Path(f"maps/{params['map_id']}/{name}.json") for name in ("map", "map_optimized")]
+    page = Page(
+        prompt=run.prompt,
+        validation=validation,
+        palette=run.after.palette,
+        captions=1 + settings.distractors,
+        history=read_history(OUT / "logs" / "train.tsv"),
+        test_images=run.test_images,
+        provenance=provenance([*maps, OUT / "model", Path(settings.evaluator)]),
+        settings=params,
+    )
+    write_report(OUT / "report", page)
+    print(*validation.verdicts, sep="\n")
+
+
+def load_run(params: dict[str, Any], gradcheck: GradcheckSettings) -> Run:
+    """All that the earlier stages left, and the gradient test on the trained grid."""
+    world, dataset = Path(f"maps/{params['map_id']}"), Path(f"datasets/{params['map_id']}")
+    trained, cameras = read_grid(OUT / "model"), read_dataset(dataset).cameras
+    test = gradient_test(trained.grid, trained.palette, trained.frame, cameras[gradcheck.view], gradcheck)
+    write_json(OUT / "nv_diff_logs" / "final_gradient_test.json", {"gradient_test": test})
+    log = read_json(OUT / "nv_diff_logs" / f"dataset_{params['map_id']}_diff_log.json")
+    return Run(
+        prompt=params["prompt"],
+        before=read_map(world / "map.json"),
+        after=read_map(world / "map_optimized.json"),
+        trained=trained,
+        dataset=cameras,
+        test_images=read_test_images(OUT / "test_imgs"),
+        gradients_before=log["gradient_test"],
+        gradients_after=test,
+        facts=read_json(OUT / "logs" / "metrics.json"),
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(f"validate: {error}")

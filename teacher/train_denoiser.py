@@ -1,0 +1,242 @@
+"""The denoiser: an SDXL UNet and its two CLIP text encoders, trained jointly from scratch.
+
+    torchrun --nproc-per-node 2 -m teacher.train_denoiser --data teacher/data/teacher --out models/tiny
+
+Writes a folder in the layout of stabilityai/stable-diffusion-xl-base-1.0; the VAE must be there already.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from teacher.data import CaptionedRenders, load_renders, to_unit, token_table
+from teacher.optimization import Averaged, Clock, WarmupCosine, average_gradients, start_processes
+from teacher.tokenizer import train_tokenizer
+from voxsds.params import read_params, read_section
+
+
+@dataclass(frozen=True)
+class DenoiserSettings:
+    channels: tuple[int, ...]
+    heads: tuple[int, ...]
+    transformer_layers: tuple[int, ...]
+    layers: int
+    text_width: int
+    text_layers: int
+    pooled_width: int
+    vocabulary: int
+    tokens: int
+    batch: int  # per process
+    lr: float
+    weight_decay: float
+    snr_gamma: float  # min-SNR weighting (Hang et al. 2023)
+    drop_caption: float  # share of empty captions, for classifier-free guidance
+    average: float  # decay of the averaged weights, which are the ones shipped
+    seconds: float
+    seed: int
+
+
+TIME_EMBEDDING = 32  # width of each of the six embedded size and crop numbers
+
+
+def new_unet(settings: DenoiserSettings, latent_size: int) -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=latent_size,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=settings.channels,
+        layers_per_block=settings.layers,
+        norm_num_groups=16,
+        transformer_layers_per_block=settings.transformer_layers,
+        attention_head_dim=settings.heads,
+        cross_attention_dim=2 * settings.text_width,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=TIME_EMBEDDING,
+        projection_class_embeddings_input_dim=settings.pooled_width + 6 * TIME_EMBEDDING,
+    )
+
+
+def new_text_config(settings: DenoiserSettings, tokenizer: CLIPTokenizer) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.text_width,
+        intermediate_size=4 * settings.text_width,
+        num_hidden_layers=settings.text_layers,
+        num_attention_heads=4,
+        max_position_embeddings=settings.tokens,
+        hidden_act="gelu",
+        projection_dim=settings.pooled_width,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+class Denoiser(nn.Module):
+    """UNet and text encoders with one forward: noise predicted from noisy latents and token ids."""
+
+    def __init__(self, settings: DenoiserSettings, tokenizer: CLIPTokenizer, latent_size: int, resolution: int):
+        super().__init__()
+        self.unet = new_unet(settings, latent_size)
+        self.text = CLIPTextModel(new_text_config(settings, tokenizer))
+        self.text_2 = CLIPTextModelWithProjection(new_text_config(settings, tokenizer))
+        sizes = [resolution, resolution, 0, 0, resolution, resolution]
+        self.register_buffer("time_ids", torch.tensor([sizes], dtype=torch.float32))
+
+    def forward(
+        self, noisy: Float[Tensor, "b c h w"], timesteps: Int[Tensor, " b"], ids: Int[Tensor, "b tokens"]
+    ) -> Float[Tensor, "b c h w"]:
+        first = self.text(ids, output_hidden_states=True).hidden_states[-2]
+        second = self.text_2(ids, output_hidden_states=True)
+        conditions = {"text_embeds": second.text_embeds, "time_ids": self.time_ids.expand(len(ids), -1)}
+        context = torch.cat([first, second.hidden_states[-2]], dim=-1)
+        return self.unet(noisy, timesteps, encoder_hidden_states=context, added_cond_kwargs=conditions).sample
+
+
+@torch.no_grad()
+def encode_all(vae: AutoencoderKL, images: Tensor, device: torch.device) -> Float[Tensor, "images c h w"]:
+    """Scaled latents of every image, in half precision on the device."""
+    scale = vae.config.scaling_factor
+    parts = [vae.encode(to_unit(part.to(device))).latent_dist.mean * scale for part in images.split(512)]
+    return torch.cat([part.half() for part in parts])
+
+
+def noise_error(
+    model: nn.Module,
+    latents: Float[Tensor, "b c h w"],
+    ids: Int[Tensor, "b tokens"],
+    alphas_cumprod: Float[Tensor, " steps"],
+    snr_gamma: float,
+) -> Float[Tensor, ""]:
+    """Noise-prediction loss with min-SNR weights, min(SNR, gamma) / SNR for a noise predictor."""
+    timesteps = torch.randint(len(alphas_cumprod), (len(latents),), device=latents.device)
+    noise = torch.randn_like(latents)
+    a = alphas_cumprod[timesteps].view(-1, 1, 1, 1)
+    predicted = model(a.sqrt() * latents + (1 - a).sqrt() * noise, timesteps, ids).float()
+    snr = (a / (1 - a)).flatten()
+    weights = snr.clamp(max=snr_gamma) / snr
+    return (weights * (predicted - noise).square().mean(dim=(1, 2, 3))).mean()
+
+
+def save_pipeline(model: Denoiser, vae: AutoencoderKL, tokenizer: CLIPTokenizer, out: Path) -> None:
+    """Writes half-precision weights, in shards that every Git host takes."""
+    pipeline = StableDiffusionXLPipeline(
+        vae=vae,
+        text_encoder=model.text,
+        text_encoder_2=model.text_2,
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer,
+        unet=model.unet,
+        scheduler=new_scheduler(),
+        force_zeros_for_empty_prompt=False,
+        add_watermarker=False,
+    )
+    pipeline.to(dtype=torch.float16)
+    pipeline.save_pretrained(out, max_shard_size="15MB")
+
+
+def new_scheduler() -> DDIMScheduler:
+    """SDXL's noise schedule."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+
+
+def known_words(data: CaptionedRenders) -> str:
+    """All words of the captions, one a line."""
+    words = {word.strip(",.") for wordings in data.captions for wording in wordings for word in wording.split()}
+    return "\n".join(sorted(words - {""})) + "\n"
+
+
+class Batches:
+    """Random latents with one of their wordings each, some of them blank."""
+
+    def __init__(self, data: CaptionedRenders, latents: Tensor, tokenizer: CLIPTokenizer, settings: DenoiserSettings):
+        self.latents, self.settings, self.views = latents, settings, data.views
+        self.ids = token_table(tokenizer, data.captions).to(latents.device)
+        self.blank = token_table(tokenizer, [[""]]).to(latents.device)[0, 0]
+        self.train = data.train_images.to(latents.device)
+
+    def draw(self) -> tuple[Float[Tensor, "batch c h w"], Int[Tensor, "batch tokens"]]:
+        batch, device = self.settings.batch, self.latents.device
+        chosen = self.train[torch.randint(len(self.train), (batch,), device=device)]
+        ids = self.ids[chosen // self.views, torch.randint(self.ids.shape[1], (batch,), device=device)]
+        dropped = torch.rand(batch, device=device) < self.settings.drop_caption
+        latents = self.latents[chosen].float().contiguous(memory_format=torch.channels_last)
+        return latents, torch.where(dropped[:, None], self.blank, ids)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--params", type=Path, default=Path("teacher/params.yaml"))
+    args = parser.parse_args()
+    settings = read_section(read_params(args.params), "denoiser", DenoiserSettings, where=str(args.params))
+    rank, processes, device = start_processes()
+    data = load_renders(args.data)
+    tokenizer = train_tokenizer((w for ws in data.captions for w in ws), settings.vocabulary, settings.tokens)
+    vae = AutoencoderKL.from_pretrained(args.out / "vae", torch_dtype=torch.float32).to(device).requires_grad_(False)
+    batches = Batches(data, encode_all(vae, data.images, device), tokenizer, settings)
+    vae.to("cpu")
+    sizes = batches.latents.shape[-1], data.images.shape[-1]
+
+    def save() -> None:
+        shipped = Denoiser(settings, tokenizer, *sizes).eval()
+        averaged.copy_to(shipped.parameters())
+        save_pipeline(shipped, vae, tokenizer, args.out)
+
+    torch.manual_seed(settings.seed)
+    model = Denoiser(settings, tokenizer, *sizes).to(device)
+    model.unet.to(memory_format=torch.channels_last)
+    parameters = list(model.parameters())
+    averaged = Averaged(parameters, settings.average)
+    optimizer = torch.optim.AdamW(
+        parameters, settings.lr, betas=(0.9, 0.99), weight_decay=settings.weight_decay, fused=device.type == "cuda"
+    )
+    if device.type == "cuda":
+        model.unet.compile()
+    torch.manual_seed(settings.seed + 1000 * (rank + 1))
+    alphas_cumprod = new_scheduler().alphas_cumprod.to(device)
+    rate, clock, step = WarmupCosine(settings.lr, 500), Clock(settings.seconds), 0
+    while (progress := clock.progress(step)) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = rate.at(step, progress)
+        latents, ids = batches.draw()
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss = noise_error(model, latents, ids, alphas_cumprod, settings.snr_gamma)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        average_gradients(parameters)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        averaged.update(step)
+        step += 1
+        if rank == 0 and step % 250 == 0:
+            print(f"denoiser step {step} of {clock.steps}: loss {loss.item():.4f}, {clock.elapsed:.0f} s", flush=True)
+        if rank == 0 and step % 2500 == 0:
+            save()
+    if rank == 0:
+        save()
+        history = {"steps": step, "seconds": round(clock.elapsed), "samples": step * settings.batch * processes}
+        (args.out / "words.txt").write_text(known_words(data))
+        (args.out / "training.json").write_text(json.dumps(history) + "\n")
+        print(f"denoiser: {history}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""A small world, the same world after a known edit, and a training run from one to the other."""
+
+import numpy as np
+import torch
+
+from voxsds.cameras import Camera, Frame
+from voxsds.grid import DifferentiableVoxelGrid, GridSettings
+from voxsds.guidance.oracle import OracleTeacher
+from voxsds.guidance.teacher import Teacher, TeacherSettings
+from voxsds.materials import DEFAULT_PALETTE, DIRT, GRASS, PLANK, SNOW, STONE, WATER
+from voxsds.poses import PoseLaw, orbit_pose
+from voxsds.recipe import Decay, Penalties, Recipe, RenderSettings, Span, TrainSettings
+from voxsds.shading import lit_faces
+from voxsds.training import Scene, Training
+from voxsds.views import CameraSettings
+
+SHAPE = (20, 16, 20)
+FRAME = Frame((10.0, 10.0))
+LAW = PoseLaw((15.0, 52.0), (1.2, 1.55), 45.0, 0.33, 0.047)
+
+
+def terrain(surface: int, shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
+    """Two gentle hills of stone under dirt under one layer of `surface`."""
+    x, z = np.mgrid[: shape[0], : shape[2]] / np.array([shape[0], shape[2]])[:, None, None]
+    hills = 2.5 * np.exp(-((x - 0.25) ** 2 + (z - 0.7) ** 2) / 0.05)
+    height = (hills + 1.5 * np.exp(-((x - 0.8) ** 2 + (z - 0.2) ** 2) / 0.04) + 2.5).astype(int)[:, None, :]
+    y = np.arange(shape[1])[None, :, None]
+    return np.select([y < height - 1, y < height, y == height], [STONE, DIRT, surface], 0)
+
+
+def house_on_grass() -> np.ndarray:
+    blocks = terrain(GRASS)
+    blocks[3:7, 3:7, 3:7] = PLANK
+    return blocks
+
+
+def tower_on_snow() -> np.ndarray:
+    """The edit: the house is gone, a tower stands elsewhere, grass is snow, and there is a pond."""
+    blocks = terrain(SNOW)
+    blocks[12:16, 3:11, 11:15] = STONE
+    pond = blocks[3:9, :, 3:8]
+    pond[pond == SNOW] = WATER
+    return blocks
+
+
+def views(shape: tuple[int, int, int], frame: Frame, size: int) -> list[Camera]:
+    """24 views from two heights all around, as a dataset has them."""
+    poses = [(float(azimuth), elevation) for elevation in (22.0, 40.0) for azimuth in range(0, 360, 30)]
+    return [
+        orbit_pose(LAW, shape, frame, size, azimuth, elevation, 1.35, id=f"view_{i}")
+        for i, (azimuth, elevation) in enumerate(poses)
+    ]
+
+
+def teacher_settings(**changes) -> TeacherSettings:
+    """Those of an ideal teacher: no guidance needed."""
+    knobs = dict(
+        kind="oracle", model="target.json", unet=None, vae=None, variant=None, local_files_only=True,
+        negative_prompt=None, resolution=48, guidance_scale=1.0, weight="as", t_min=0.02, t_max=(0.98, 0.5),
+        timesteps=None, clamp=False, pixel_clip=None, dtype="float32", vae_dtype="float32",
+    )  # fmt: skip
+    return TeacherSettings(**{**knobs, **changes})
+
+
+def recipe(
+    seed: int = 0, lr: float = 0.05, teacher: TeacherSettings | None = None, cameras=(0.2, 0.3, 0.5), **train
+) -> Recipe:
+    """The shipped recipe, but for the changes."""
+    knobs = dict(
+        steps=400, views=2, betas=(0.9, 0.99), epsilon=1e-15, decay=Decay(0.1, 0.15),
+        occupancy_temperature=Span(1.0, 0.1), material_temperature=Span(2.0, 0.15),
+        penalties=Penalties(0.001, 0.0001, 0.0, 0.0), probe_every=25, image_every=50, checkpoint_every=25,
+    )  # fmt: skip
+    return Recipe(
+        seed,
+        lr,
+        TrainSettings(**{**knobs, **train}),
+        CameraSettings(*cameras, jitter_blocks=1.0, jitter_degrees=2.0, law=LAW),
+        RenderSettings("auto", 0.05),
+        teacher or teacher_settings(),
+    )
+
+
+def training(
+    start: np.ndarray,
+    teacher: np.ndarray | Teacher,  # the world to arrive at, or who else is asked
+    rules: Recipe,
+    frame: Frame = FRAME,
+    size: int = 48,
+    levels: tuple[int, ...] = (1, 2, 4),
+) -> Training:
+    """A run from `start`."""
+    if isinstance(teacher, np.ndarray):
+        lit = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
+        teacher = OracleTeacher([teacher], [start], lit, size)
+    grid = DifferentiableVoxelGrid.from_blocks(start, len(DEFAULT_PALETTE), GridSettings(levels, 3.0, 4.0))
+    scene = Scene(DEFAULT_PALETTE, frame, views(start.shape, frame, size))
+    return Training(grid, scene, teacher, rules)

@@ -1,0 +1,75 @@
+"""A run over a world of a few blocks, made without training: a post is built and the ground repainted."""
+
+import numpy as np
+import torch
+
+from voxsds.cameras import Frame
+from voxsds.grid import DifferentiableVoxelGrid, GridSettings
+from voxsds.gridfile import GridFile
+from voxsds.inspection import Ring, draw_blocks
+from voxsds.maps import BlockMap
+from voxsds.materials import DEFAULT_PALETTE, GRASS, SNOW, STONE
+from voxsds.poses import PoseLaw, orbit_pose
+from voxsds.validation import Run, ValidateSettings
+
+SHAPE = (8, 6, 8)
+FRAME = Frame((4.0, 4.0))
+LAW = PoseLaw((15.0, 52.0), (1.2, 1.55), 45.0, 0.33, 0.05)
+SETTINGS = ValidateSettings(
+    ring=Ring(8, (20.0, 40.0), 1.4),
+    image_size=32,
+    pictured=4,
+    picture_size=48,
+    evaluator="models/evaluator",
+    distractors=5,
+    distractor_seed=0,
+    other_prompts=3,
+)
+GRADIENTS = {
+    "ok": True,
+    "has_gradient": True,
+    "differentiable": True,
+    "gradient_norm_l2": 20.0,
+    "gradient_health_score": 0.9,
+    "blocks_with_gradients": 0.8,
+    "has_nan_gradients": False,
+    "has_inf_gradients": False,
+    "occupancy": {"differentiable": True, "gradient_norm_l2": 30.0},
+}
+FACTS = {
+    "probe_eps": {"start": 0.3, "end": 0.2},
+    "run": {"steps": 4, "steps_asked": 4, "seconds": 2.0, "ms_per_step": 500.0, "peak_memory_mb": 700.0},
+}
+
+
+def grassland() -> np.ndarray:
+    blocks = np.zeros(SHAPE, dtype=np.int64)
+    blocks[:, 0, :] = GRASS
+    return blocks
+
+
+def snow_with_post() -> np.ndarray:
+    blocks = np.zeros(SHAPE, dtype=np.int64)
+    blocks[:, 0, :] = SNOW
+    blocks[4, 1:5, 4] = STONE
+    return blocks
+
+
+def world(blocks: np.ndarray) -> BlockMap:
+    return BlockMap(blocks, DEFAULT_PALETTE, FRAME, {})
+
+
+def dataset(count: int = 12):
+    return [orbit_pose(LAW, SHAPE, FRAME, 32, 360 / count * i, 30.0, 1.35) for i in range(count)]
+
+
+def small_run(prompt: str, before: np.ndarray, after: np.ndarray) -> Run:
+    """The run that turned `before` into `after` at once; its trained grid is all but hard."""
+    materials = len(DEFAULT_PALETTE)
+    grid = DifferentiableVoxelGrid.from_blocks(after, materials, GridSettings((1, 2), 3.0, 4.0))
+    temperatures = {"occupancy_temperature": 0.1, "material_temperature": 0.15}
+    trained = GridFile(grid, DEFAULT_PALETTE, FRAME, torch.ones(SHAPE), temperatures)
+    tests = {
+        step: draw_blocks(b, DEFAULT_PALETTE, FRAME, dataset()[:3]) for step, b in ((0, before), (4, after))
+    }
+    return Run(prompt, world(before), world(after), trained, dataset(), tests, GRADIENTS, GRADIENTS, FACTS)

@@ -1,0 +1,208 @@
+"""The report: one file that shows the pictures it is about, and runs nothing of what it is given."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from tests.helpers.small_run import LAW, SETTINGS, grassland, small_run, snow_with_post
+from tests.helpers.tiny_evaluator import save_tiny_evaluator
+from voxsds.evaluator import Evaluator, distractor_captions
+from voxsds.files import write_image
+from voxsds.materials import DEFAULT_PALETTE
+from voxsds.report.curves import HEIGHT, WIDTH, Series, curve, ticks
+from voxsds.report.gather import digest, provenance, read_history, read_test_images
+from voxsds.report.headline import headline
+from voxsds.report.page import MOMENTS, Page, data_uri, html, write_report
+from voxsds.report.sheet import contact_sheet, to_bytes
+from voxsds.validation import validate
+
+EVIL = """a <b>stone</b> tower & "snow" </pre><script>alert('x')</script>"""
+VOID = {"meta", "img", "br", "line", "circle", "polyline"}
+
+
+class Balance(HTMLParser):
+    """Checks that every element is closed in order, and collects what the page refers to."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open, self.references, self.tags = [], [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.references += [value for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing that is open"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    evaluator = Evaluator.load(save_tiny_evaluator(tmp_path_factory.mktemp("evaluator")))
+    run = small_run(EVIL, grassland(), snow_with_post())
+    validation = validate(run, evaluator, distractor_captions(EVIL, 5, 0), LAW, SETTINGS)
+    history = {"step": [0.0, 1.0, 2.0], "probe_eps": [0.3, 0.25, 0.2], "loss": [1.0, 3.0, 2.0]}
+    return Page(
+        prompt=EVIL,
+        validation=validation,
+        palette=DEFAULT_PALETTE,
+        captions=6,
+        history=history,
+        test_images=run.test_images,
+        provenance={"machine": EVIL},
+        settings={"prompt": EVIL, "lr": 0.05},
+    )
+
+
+@pytest.fixture(scope="module")
+def text(page):
+    return html(page)
+
+
+def test_the_page_is_well_formed(text):
+    parsed = Balance(text)
+    assert not parsed.open
+    assert {"h1", "img", "svg", "table"} <= parsed.tags
+
+
+def test_what_the_user_wrote_is_shown_as_text_and_never_run(text):
+    assert "<script" not in text and "<b>stone" not in text
+    assert "&lt;b&gt;stone&lt;/b&gt; tower &amp; &#34;snow&#34;" in text
+
+
+def test_the_page_loads_nothing_from_anywhere(text):
+    parsed = Balance(text)
+    assert parsed.references and all(r.startswith("data:image/png;base64,") for r in parsed.references)
+    assert not re.search(r"https?:|@import|url\(", text)
+
+
+def test_the_page_shows_every_verdict_and_every_picture(page, text):
+    for verdict in page.validation.verdicts:
+        assert verdict.figure.replace("'", "&#39;") in text
+    assert text.count("data:image/png") == 3 * SETTINGS.pictured + sum(map(len, page.test_images.values()))
+
+
+def test_a_log_without_some_columns_still_makes_a_page(text):
+    assert "Gradient norms: nothing was logged." in text
+
+
+def test_a_picture_in_the_page_has_the_pixels_that_were_drawn():
+    image = torch.rand(3, 5, 7)
+    png = base64.b64decode(data_uri(image).partition(",")[2])
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png))), to_bytes(image))
+    np.testing.assert_array_equal(to_bytes(image), (255 * image.permute(1, 2, 0)).round().byte().numpy())
+
+
+def test_progression_shows_the_first_and_the_last_and_not_too_many(page):
+    moments = {step: page.test_images[0] for step in range(0, 1001, 25)}
+    text = html(Page(**{**vars(page), "test_images": moments}))
+    shown = [int(step) for step in re.findall(r"<figcaption>step (\d+)</figcaption>", text)]
+    assert shown[0] == 0 and shown[-1] == 1000 and len(shown) == MOMENTS and shown == sorted(shown)
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+def test_ticks_are_few_round_and_inside(low, span):
+    found = ticks(low, low + span)
+    slack = 1e-6 * (abs(low) + span)
+    assert 1 <= len(found) <= 6
+    assert all(low - slack <= tick <= low + span + slack for tick in found)
+    assert found == sorted(found)
+
+
+def test_ticks_of_a_usual_run():
+    assert ticks(0.0, 400.0) == [0, 100, 200, 300, 400]
+    assert ticks(0.2, 0.31) == pytest.approx([0.2, 0.25, 0.3])
+
+
+@given(st.lists(st.floats(-1e9, 1e9) | st.just(float("nan")), min_size=1, max_size=30))
+def test_a_curve_stays_inside_its_box_whatever_was_logged(values):
+    drawn = str(curve("loss", [Series("loss", [float(i) for i in range(len(values))], values)]))
+    points = re.findall(r"(-?[\d.]+),(-?[\d.]+)", " ".join(re.findall(r'points="([^"]*)"', drawn)))
+    for x, y in points:
+        assert 0 <= float(x) <= WIDTH and 0 <= float(y) <= HEIGHT
+    assert "nan" not in drawn and "inf" not in drawn
+
+
+def test_a_curve_that_falls_goes_down_and_to_the_right():
+    drawn = str(curve("probe", [Series("probe", [0.0, 10.0, 20.0], [3.0, 2.0, 1.0])]))
+    points = [tuple(map(float, p.split(","))) for p in re.search(r'points="([^"]*)"', drawn)[1].split()]
+    (x0, y0), (x1, y1), (x2, y2) = points
+    assert x0 < x1 < x2 and y0 < y1 < y2  # y counts downwards in SVG
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
+
+
+def test_the_contact_sheet_holds_every_view_before_and_after():
+    before, after = torch.rand(8, 3, 40, 40), torch.rand(8, 3, 40, 40)
+    sheet = contact_sheet(before, after, [f"view {i}" for i in range(8)], "a tower")
+    windows = np.lib.stride_tricks.sliding_window_view(sheet, (40, 40), axis=(0, 1))
+    for image in (*before, *after):
+        expected = to_bytes(image)
+        corner = np.argwhere((sheet == expected[0, 0]).all(axis=-1))
+        inside = [c for c in corner if c[0] < windows.shape[0] and c[1] < windows.shape[1]]
+        assert any(np.array_equal(windows[y, x].transpose(1, 2, 0), expected) for y, x in inside)
+
+
+def test_in_the_contact_sheet_after_stands_under_before():
+    red, blue = torch.zeros(1, 3, 20, 20), torch.zeros(1, 3, 20, 20)
+    red[:, 0], blue[:, 2] = 1, 1
+    sheet = contact_sheet(red, blue, ["one"], "a title far too long for a sheet as narrow as this one is" * 3)
+    (top_red, left_red), (top_blue, left_blue) = (
+        np.argwhere((sheet == color).all(axis=-1)).min(axis=0) for color in ((255, 0, 0), (0, 0, 255))
+    )
+    assert left_red == left_blue and top_blue >= top_red + 20
+
+
+def test_history_has_the_columns_of_the_log(tmp_path):
+    path = tmp_path / "train.tsv"
+    path.write_text("step\tloss\n0\t1.5\n1\tnan\n")
+    history = read_history(path)
+    assert history["step"] == [0.0, 1.0] and history["loss"][0] == 1.5 and np.isnan(history["loss"][1])
+    path.write_text("step\tloss\n0\t1.5\n1\n")
+    with pytest.raises(ValueError, match="line 3 has not 2 columns"):
+        read_history(path)
+
+
+def test_test_images_are_read_by_step_and_view(tmp_path):
+    for step in (0, 50, 10000):
+        for view in (0, 1, 10):
+            write_image(
+                tmp_path / f"step_{step:04d}_view_{view}.png", np.full((2, 3, 3), view, dtype=np.uint8)
+            )
+    images = read_test_images(tmp_path)
+    assert list(images) == [0, 50, 10000]
+    assert (images[50][:, 0, 0, 0] * 255).round().tolist() == [0, 1, 10]
+    with pytest.raises(ValueError, match="no step_"):
+        read_test_images(tmp_path / "elsewhere")
+
+
+def test_a_digest_is_that_of_the_content_wherever_it_lies(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder / "inner").mkdir(parents=True)
+        (tmp_path / folder / "inner" / "x.bin").write_bytes(b"1")
+    assert digest(tmp_path / "a") == digest(tmp_path / "b")
+    (tmp_path / "b" / "inner" / "x.bin").write_bytes(b"2")
+    assert digest(tmp_path / "a") != digest(tmp_path / "b")
+    facts = provenance([tmp_path / "a"])
+    assert "torch" in facts["packages"] and facts[(tmp_path / "a").as_posix()] == digest(tmp_path / "a")
+
+
+def test_the_headline_tells_the_figures_and_where_the_report_is(tmp_path, page):
+    write_report(tmp_path, page)
+    assert {p.name for p in tmp_path.iterdir()} == {"index.html", "before_after.png", "metrics.json"}
+    said = headline(tmp_path)
+    assert str(tmp_path / "index.html") in said
+    assert re.search(r"R-precision over held-out views\s+\d\.\d\d → \d\.\d\d", said)
+    assert re.search(r"criteria passed\s+\d+ of 21", said)

@@ -1,0 +1,221 @@
+"""The loop: repeatable, resumable at any step, harmless to what nobody sees, stopped with a reason."""
+
+import copy
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.edit import FRAME, SHAPE, house_on_grass, recipe, tower_on_snow, training, views
+from voxsds.guidance.oracle import OracleTeacher
+from voxsds.health import PATIENCE, TrainingStopped
+from voxsds.materials import DEFAULT_PALETTE, PLANK
+from voxsds.recipe import Penalties, Span
+from voxsds.training import PROBE_TIMESTEPS, Training, train
+from voxsds.views import ORBIT, ViewSource, jittered
+
+SIZE = 16  # pixels; small, for speed
+
+
+def short(steps: int = 6, seed: int = 0, **changes) -> Training:
+    rules = recipe(seed, steps=steps, probe_every=2, **changes)
+    return training(house_on_grass(), tower_on_snow(), rules, size=SIZE)
+
+
+def residuals(run: Training) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in run.grid.parameters()]
+
+
+def equal(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_one_seed_gives_one_result_and_another_another():
+    runs = [short(seed=seed) for seed in (3, 3, 4)]
+    records = [list(train(run)) for run in runs]
+    assert records[0] == records[1] and equal(residuals(runs[0]), residuals(runs[1]))
+    assert records[0] != records[2]
+
+
+@pytest.mark.parametrize("pause", [1, 4, 6])
+def test_a_run_taken_up_again_is_the_same_run(pause):
+    whole, first, second = short(), short(), short()
+    expected = list(train(whole))
+    before = list(islice(train(first), pause))
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert before + list(train(second)) == expected
+    assert equal(residuals(whole), residuals(second)) and torch.equal(whole.reach, second.reach)
+
+
+def test_cameras_do_not_change_timesteps_or_noise():
+    streams = []
+    for cameras in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0)):
+        run = short(cameras=cameras)
+        timesteps = [record.timesteps for record in train(run)]
+        streams.append((timesteps, run.noise_draws.get_state().tolist()))
+    assert streams[0] == streams[1]
+
+
+def test_records_hold_the_planned_figures():
+    first, second, *_ = train(short())
+    assert {"total", "sds", "sparsity", "entropy"} <= set(first.losses)
+    parts = [value for name, value in first.losses.items() if name != "total"]
+    assert first.losses["total"] == pytest.approx(sum(parts)) and first.losses["sparsity"] > 0
+    assert set(first.grid_stats) == {
+        "num_active_voxels", "occupancy_mean", "occupancy_std", "density", "material_distribution",
+    }  # fmt: skip
+    assert set(first.gradient_stats) == {
+        "occupancy_grad_norm", "material_grad_norm", "grad_max", "grad_health_score",
+    }  # fmt: skip
+    assert first.gradient_stats["grad_health_score"] > 0.5
+    assert first.grid_stats["num_active_voxels"] == (house_on_grass() > 0).sum()
+    assert (first.temperature, first.occupancy_temperature) == (2.0, 1.0)
+    assert first.probe is not None and second.probe is None
+
+
+def test_schedules_end_with_the_last_step():
+    *_, last = train(run := short(steps=8))
+    assert last.temperature == 0.15 and last.occupancy_temperature == 0.1
+    assert last.lr == pytest.approx(0.005) and last.probe is not None
+    assert run.temperatures() == {"occupancy_temperature": 0.1, "material_temperature": 0.15}
+
+
+def test_the_probe_asks_the_same_question_every_time():
+    run = short(lr=1e-12, occupancy_temperature=Span(1.0, 1.0), material_temperature=Span(1.0, 1.0))
+    probes = [record.probe["eps"] for record in train(run) if record.probe]
+    assert len(probes) == 4 and probes == pytest.approx([probes[0]] * 4, abs=1e-6)
+
+
+def test_the_probe_falls_when_the_world_is_right():
+    wrong = short(steps=1)
+    right = training(tower_on_snow(), tower_on_snow(), recipe(steps=1), size=SIZE)
+    errors = [next(train(run)).probe["eps"] for run in (wrong, right)]
+    assert errors[1] < errors[0] / 2
+
+
+def test_what_no_ray_reaches_stays_whatever_the_penalty():
+    rules = recipe(steps=20, penalties=Penalties(10.0, 0.0, 0.0, 10.0))
+    run = training(house_on_grass(), house_on_grass(), rules, size=SIZE, levels=(1,))
+    before = run.grid.occupancy_logits.detach().clone()
+    for _ in train(run):
+        pass
+    moved = run.grid.occupancy_logits.detach() - before
+    hidden = run.reach == 0
+    assert hidden.sum() > 100 and (moved[hidden] == 0).all()
+    assert moved[run.reach == 1].min() < -0.3
+
+
+class Bad(OracleTeacher):
+    """An oracle that answers nonsense."""
+
+    answer = "nan"
+
+    def encode(self, images):
+        return images * 0 if self.answer == "nothing" else super().encode(images)
+
+    def predict_noise(self, noisy, timesteps, rays):
+        unconditional, conditional = super().predict_noise(noisy, timesteps, rays)
+        if self.answer == "nan":
+            conditional = conditional * torch.nan
+        return unconditional, conditional
+
+
+def bad_run(answer: str, **changes) -> Training:
+    teacher = Bad([tower_on_snow()], [house_on_grass()], short().lit, SIZE)
+    teacher.answer = answer
+    return training(house_on_grass(), teacher, recipe(steps=20, **changes), size=SIZE)
+
+
+def test_a_teacher_that_answers_nan_stops_the_run():
+    run = bad_run("nan")
+    before = residuals(run)
+    with pytest.raises(TrainingStopped, match="step 0, numbers are not finite") as stopped:
+        list(train(run))
+    assert stopped.value.step == 0 and "NaN" in str(stopped.value.evidence)
+    assert equal(before, residuals(run))
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run():
+    run = short()
+    run.lit[0, 0, 0] = torch.inf
+    run.teacher.encode = lambda images: torch.nan_to_num(images, posinf=1.0)
+    before = residuals(run)
+    with pytest.raises(TrainingStopped, match="not finite"):
+        list(train(run))
+    assert equal(before, residuals(run))
+
+
+def test_no_gradient_at_all_stops_the_run():
+    no_penalty = Penalties(0.0, 0.0, 0.0, 0.0)
+    with pytest.raises(TrainingStopped, match="the gradient is zero") as stopped:
+        list(train(bad_run("nothing", penalties=no_penalty)))
+    assert stopped.value.step == PATIENCE - 1
+
+
+def test_an_emptied_world_stops_the_run():
+    lonely = np.zeros(SHAPE, int)
+    lonely[9:11, 4:6, 9:11] = PLANK
+    run = training(lonely, np.zeros(SHAPE, int), recipe(steps=100, lr=0.5), size=SIZE)
+    with pytest.raises(TrainingStopped, match="the world is empty") as stopped:
+        list(train(run))
+    assert stopped.value.evidence["num_active_voxels"] == 0 and 0 < stopped.value.step < 100
+
+
+def test_an_empty_start_is_not_an_emptied_world():
+    run = training(np.zeros(SHAPE, int), tower_on_snow(), recipe(steps=2), size=SIZE)
+    assert [record.grid_stats["num_active_voxels"] for record in train(run)][0] == 0
+
+
+def test_a_rate_that_cannot_flip_a_block_is_named_before_the_start():
+    plan = recipe(lr=0.01, steps=500)
+    assert "none of the initial +-5 changes its sign" in plan.flip_warning(levels=1, initial_logit=5.0)
+    assert plan.flip_warning(levels=1, initial_logit=3.0) is None
+    assert recipe().flip_warning(levels=3, initial_logit=3.0) is None
+
+
+def test_counts_that_are_not_positive_are_named():
+    with pytest.raises(ValueError, match="steps is 0, views is -1"):
+        recipe(steps=0, views=-1)
+
+
+def test_views_come_from_all_three_kinds():
+    run = short()
+    dataset = views(SHAPE, FRAME, 48)
+    drawn = [run.source.draw(np.random.default_rng(seed)) for seed in range(200)]
+    own = sum(i != ORBIT and np.array_equal(c.view, dataset[i].view) for c, i in drawn)
+    orbits = sum(i == ORBIT for _, i in drawn)
+    assert 20 <= own <= 60 and 75 <= orbits <= 125 and own + orbits < 200
+    assert all((c.width, c.height) == (SIZE, SIZE) for c, _ in drawn)
+
+
+def test_jitter_is_bounded_and_keeps_the_horizon():
+    camera = views(SHAPE, FRAME, SIZE)[5]
+    rng = np.random.default_rng(0)
+    assert np.allclose(jittered(camera, 0.0, 0.0, rng).view, camera.view)
+    for _ in range(20):
+        moved = jittered(camera, 2.0, 3.0, rng)
+        assert np.abs(moved.position - camera.position).max() <= 2.0
+        right, forward = moved.view[0, :3], -moved.view[2, :3]
+        assert abs(right[1]) < 1e-12
+        assert forward @ -camera.view[2, :3] > np.cos(np.radians(3.0 * 2**0.5 + 1e-6))
+
+
+def test_probe_views_are_spread_over_the_dataset():
+    run = short()
+    dataset = views(SHAPE, FRAME, SIZE)
+    chosen = run.source.spread(len(PROBE_TIMESTEPS))
+    assert [next(i for i, c in enumerate(dataset) if np.array_equal(c.view, s.view)) for s in chosen] == [
+        0, 6, 12, 18,
+    ]  # fmt: skip
+
+
+def test_no_shares_of_views_is_refused():
+    with pytest.raises(ValueError, match="at least one of them positive"):
+        recipe(cameras=(0.0, 0.0, 0.0))
+
+
+def test_source_and_palette_agree_on_materials():
+    run = short()
+    assert isinstance(run.source, ViewSource) and len(run.lit) == len(DEFAULT_PALETTE) - 1
+    assert (run.grid.blocks() == PLANK).sum() == 64

@@ -1,0 +1,217 @@
+"""Looking at a result: from views nobody saw, at the file that was exported, with a verdict on each claim."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.small_run import (
+    FACTS,
+    FRAME,
+    GRADIENTS,
+    LAW,
+    SETTINGS,
+    SHAPE,
+    dataset,
+    grassland,
+    small_run,
+    snow_with_post,
+)
+from tests.helpers.tiny_evaluator import save_tiny_evaluator
+from voxsds.evaluator import Evaluator, distractor_captions
+from voxsds.inspection import ADDED, KEPT, REPAINTED, Ring, azimuth, changes, draw_blocks, held_out_cameras
+from voxsds.materials import DEFAULT_PALETTE
+from voxsds.poses import orbit_pose
+from voxsds.validation import ValidateSettings, validate
+from voxsds.verdicts import gradient_verdicts, pipeline_verdicts, quality_verdicts
+
+PROMPT = "a stone tower on snowy hills"
+
+
+@pytest.fixture(scope="module")
+def evaluator(tmp_path_factory):
+    return Evaluator.load(save_tiny_evaluator(tmp_path_factory.mktemp("evaluator")))
+
+
+def judge(run, evaluator):
+    return validate(run, evaluator, distractor_captions(PROMPT, 5, 0), LAW, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def result(evaluator):
+    return judge(small_run(PROMPT, grassland(), snow_with_post()), evaluator)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 30.0, 123.0, 359.0])
+def test_azimuth_is_that_of_the_orbit(degrees):
+    camera = orbit_pose(LAW, SHAPE, FRAME, 32, degrees, 30.0, 1.35)
+    assert azimuth(camera, SHAPE, FRAME) == pytest.approx(degrees, abs=1e-9)
+
+
+def test_held_out_views_stand_in_the_middle_between_the_datasets():
+    ring = held_out_cameras(Ring(12, (30.0,), 1.4), LAW, SHAPE, FRAME, 32, dataset(12))
+    assert [azimuth(c, SHAPE, FRAME) for c in ring] == pytest.approx([15 + 30 * i for i in range(12)])
+
+
+@pytest.mark.parametrize("count", [5, 12, 24, 36])
+def test_no_held_out_view_shares_an_azimuth_with_the_dataset(count):
+    ring = held_out_cameras(Ring(24, (20.0, 40.0), 1.4), LAW, SHAPE, FRAME, 32, dataset(count))
+    taken = np.array([azimuth(c, SHAPE, FRAME) for c in dataset(count)])
+    for camera in ring:
+        apart = np.abs((azimuth(camera, SHAPE, FRAME) - taken + 180) % 360 - 180)
+        assert apart.min() > 1.0
+
+
+def test_held_out_views_need_no_dataset():
+    assert len(held_out_cameras(Ring(9, (30.0,), 1.4), LAW, SHAPE, FRAME, 32, [])) == 9
+
+
+def test_changes_name_the_fate_of_every_block():
+    before, after = np.array([[[1, 1, 2, 0, 0]]]), np.array([[[1, 2, 0, 3, 0]]])
+    assert changes(before, after).tolist() == [[[KEPT, REPAINTED, 0, ADDED, 0]]]
+
+
+def test_a_drawn_block_world_has_only_the_colours_of_its_faces_and_the_sky():
+    image = draw_blocks(grassland(), DEFAULT_PALETTE, FRAME, dataset()[:1])[0]
+    assert len(np.unique(image.flatten(1).T.numpy().round(4), axis=0)) <= 4  # top, two sides, sky
+
+
+def test_figures_count_the_edit_that_was_made(result):
+    edit = result.figures["edit"]
+    assert edit == {"added": 4, "removed": 0, "repainted": 64, "kept": 0, "floating": 0}
+    assert result.figures["map"] == {"valid": True, "blocks": 68}
+    assert result.figures["materials"]["before"]["Grass"] == 1.0
+
+
+def test_a_grid_that_is_all_but_hard_looks_like_its_blocks(result):
+    """sigma(3 / 0.1) is 1 in single precision; the other materials keep 7 e^(-4 / 0.15) of the colour."""
+    assert result.figures["quality"]["soft_hard_psnr_db"] > 60
+
+
+def test_the_keys_that_other_tools_read_are_there_and_json(result):
+    figures = json.loads(json.dumps(result.figures, allow_nan=False))
+    for key in (
+        "quality.r_precision.before quality.r_precision.after quality.soft_hard_psnr_db "
+        "quality.probe_eps.start quality.probe_eps.end edit.added edit.removed edit.repainted edit.floating "
+        "run.seconds run.steps run.ms_per_step gradcheck.ok map.valid"
+    ).split():
+        value = figures
+        for part in key.split("."):
+            value = value[part]
+        assert isinstance(value, (int, float)), key
+
+
+def test_views_in_the_report_are_those_scored_drawn_larger(result, evaluator):
+    assert len(result.views) == SETTINGS.pictured
+    assert all(view.after.shape == (3, 48, 48) for view in result.views)
+    cameras = held_out_cameras(SETTINGS.ring, LAW, SHAPE, FRAME, 32, dataset())
+    images = draw_blocks(snow_with_post(), DEFAULT_PALETTE, FRAME, cameras)
+    scores = evaluator.scores(images, [PROMPT])[::2, 0]
+    assert [view.score_after for view in result.views] == pytest.approx(scores.tolist(), abs=1e-5)
+
+
+def test_a_world_left_as_it_is_gains_nothing(evaluator):
+    unchanged = judge(small_run(PROMPT, grassland(), grassland()), evaluator)
+    swap, score = unchanged.figures["quality"]["swap"], unchanged.figures["quality"]["score"]
+    assert swap["gain_prompt"] == swap["gain_others"] == 0.0
+    assert score["before"] == score["after"]
+    failed = {v.criterion for v in unchanged.verdicts if not v.passed}
+    assert any("improve toward the prompt" in c for c in failed)
+    assert any("clear progression" in c for c in failed)
+    assert any("prompt's own" in c for c in failed)
+
+
+def test_the_control_scores_the_same_pictures_under_other_texts(result, evaluator):
+    texts = [other.text for other in result.others]
+    assert len(texts) == SETTINGS.other_prompts and PROMPT not in texts
+    cameras = held_out_cameras(SETTINGS.ring, LAW, SHAPE, FRAME, 32, dataset())
+    images = draw_blocks(grassland(), DEFAULT_PALETTE, FRAME, cameras)
+    expected = evaluator.scores(images, texts).mean(dim=0).tolist()
+    assert [other.before for other in result.others] == pytest.approx(expected, abs=1e-5)
+
+
+GOOD = {
+    "quality": {
+        "r_precision": {"before": 0.0, "after": 0.9},
+        "score": {"before": 0.1, "after": 0.3},
+        "swap": {"gain_prompt": 0.2, "gain_others": 0.0},
+        "soft_hard_psnr_db": 30.0,
+        "probe_eps": {"start": 0.3, "end": 0.2},
+    },
+    "edit": {"floating": 0},
+    "progress": {"pixel_change": 0.2, "score_first": 0.1, "score_last": 0.3},
+    "run": FACTS["run"],
+    "map": {"valid": True, "blocks": 68},
+}
+SPOILED = [
+    ("quality.probe_eps.end", 0.31, "SDS loss decreases"),
+    ("quality.score.after", 0.05, "improve toward the prompt"),
+    ("map.valid", False, "valid and renderable"),
+    ("run.steps", 3, "completes without errors"),
+    ("progress.pixel_change", 0.001, "clear progression"),
+    ("progress.score_last", 0.05, "clear progression"),
+    ("quality.r_precision.after", 0.79, "R-precision"),
+    ("quality.soft_hard_psnr_db", 27.9, "look like the trained grid"),
+    ("edit.floating", 1, "No floating block"),
+    ("quality.swap.gain_others", 0.25, "prompt's own"),
+]
+
+
+def spoiled(figures, key, value):
+    figures = copy.deepcopy(figures)
+    *path, last = key.split(".")
+    inner = figures
+    for part in path:
+        inner = inner[part]
+    inner[last] = value
+    return figures
+
+
+@pytest.mark.parametrize(("key", "value", "criterion"), SPOILED)
+def test_each_criterion_fails_by_its_own_figure_alone(key, value, criterion):
+    assert all(v.passed for v in (*pipeline_verdicts(GOOD), *quality_verdicts(GOOD)))
+    figures = spoiled(GOOD, key, value)
+    failed = [v for v in (*pipeline_verdicts(figures), *quality_verdicts(figures)) if not v.passed]
+    assert len(failed) == 1 and criterion in failed[0].criterion
+    assert str(failed[0]).startswith("FAIL")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "criterion"),
+    [
+        ("differentiable", False, "flow to the material logits"),
+        ("occupancy.differentiable", False, "flow to the occupancy logits"),
+        ("gradient_health_score", 0.5, "health score"),
+        ("has_nan_gradients", True, "NaN"),
+        ("has_inf_gradients", True, "NaN or Inf"),
+        ("gradient_norm_l2", 0.9, "norm"),
+        ("gradient_norm_l2", 1001.0, "norm"),
+        ("blocks_with_gradients", 0.49, "visible blocks"),
+    ],
+)
+def test_each_criterion_of_differentiability_fails_by_its_own_figure(key, value, criterion):
+    assert all(v.passed for v in gradient_verdicts("", GRADIENTS))
+    failed = [v for v in gradient_verdicts("", spoiled(GRADIENTS, key, value)) if not v.passed]
+    assert len(failed) == 1 and criterion in failed[0].criterion
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"ring": Ring(7, (30.0,), 1.4)}, {"pictured": 9}, {"other_prompts": 6}, {"ring": Ring(8, (), 1.4)}],
+)
+def test_knobs_that_do_not_fit_together_are_refused(wrong):
+    knobs = {name: getattr(SETTINGS, name) for name in SETTINGS.__dataclass_fields__}
+    with pytest.raises(ValueError, match="validate: "):
+        ValidateSettings(**(knobs | wrong))
+
+
+def test_a_world_that_the_camera_sees_nothing_of_is_still_measured(evaluator):
+    empty = np.zeros(SHAPE, dtype=np.int64)
+    empty[0, 0, 0] = 1
+    assert torch.isfinite(
+        torch.tensor(
+            judge(small_run(PROMPT, grassland(), empty), evaluator).figures["quality"]["soft_hard_psnr_db"]
+        )
+    )

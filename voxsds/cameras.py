@@ -1,0 +1,142 @@
+"""Posed pinhole cameras, and the rays they send through a grid.
+
+World: x east, y up, z south. A camera looks down its own -z. Projections are OpenGL-style
+(z in [-1, 1]); image origin top left, pixel centres at +0.5.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a grid stands in the world: grid = (world_x / s + cx, world_y / s, world_z / s + cz)."""
+
+    center: tuple[float, float]  # (cx, cz), grid coordinates of the world's vertical axis
+    scale: float = 2.0  # s, world units per block
+
+    def to_grid(self, points: Float[np.ndarray, "*points 3"]) -> Float[np.ndarray, "*points 3"]:
+        return points / self.scale + np.array([self.center[0], 0.0, self.center[1]])
+
+    def to_world(self, points: Float[np.ndarray, "*points 3"]) -> Float[np.ndarray, "*points 3"]:
+        return (points - np.array([self.center[0], 0.0, self.center[1]])) * self.scale
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """One posed pinhole camera; matrices act on column vectors, in world units."""
+
+    id: str
+    view: Float[np.ndarray, "4 4"]  # world to camera
+    projection: Float[np.ndarray, "4 4"]  # camera to clip space
+    width: int  # pixels
+    height: int  # pixels
+    near: float = 0.1
+    far: float = 1000.0
+
+    @property
+    def position(self) -> Float[np.ndarray, "3"]:
+        """Eye point in the world."""
+        return -self.view[:3, :3].T @ self.view[:3, 3]
+
+    def resized(self, width: int, height: int) -> "Camera":
+        """The same pose and vertical field of view on another pixel grid (square pixels)."""
+        projection = self.projection.copy()
+        projection[0, 0] = projection[1, 1] * height / width
+        return replace(self, projection=projection, width=width, height=height)
+
+
+@dataclass(frozen=True, eq=False)
+class RayBundle:
+    """The rays of a batch of views, in grid coordinates (one unit = one block).
+
+    The ray through pixel column j and row i of view b starts at `eye[b]` and has the direction
+    `basis[b] @ (j + 0.5, i + 0.5, 1)`, not normalised.
+    """
+
+    eye: Float[Tensor, "views 3"]
+    basis: Float[Tensor, "views 3 3"]
+    width: int
+    height: int
+
+    def directions(self) -> Float[Tensor, "views height width 3"]:
+        """Direction of every ray."""
+        like = {"dtype": self.basis.dtype, "device": self.basis.device}
+        rows, columns = torch.meshgrid(
+            torch.arange(self.height, **like) + 0.5, torch.arange(self.width, **like) + 0.5, indexing="ij"
+        )
+        pixels = torch.stack([columns, rows, torch.ones_like(rows)], dim=-1)
+        return torch.einsum("bij,hwj->bhwi", self.basis, pixels)
+
+
+def look_at(
+    eye: Float[np.ndarray, "3"],  # world units
+    target: Float[np.ndarray, "3"],
+    fov_y_degrees: float,
+    width: int,
+    height: int,
+    id: str = "",
+    near: float = 0.1,
+    far: float = 1000.0,
+) -> Camera:
+    """A level camera at `eye` that has `target` in the middle of its image.
+
+    Straight up or down, where every camera is level, the image's right is +x. ValueError where eye and
+    target are one point.
+    """
+    distance = np.linalg.norm(target - eye)
+    if distance == 0:
+        raise ValueError(f"camera {id!r} at {eye.tolist()} looks at the point it stands on; move one of them")
+    forward = (target - eye) / distance
+    right = np.cross(forward, [0.0, 1.0, 0.0])
+    level = np.linalg.norm(right)
+    right = right / level if level > 1e-9 else np.array([1.0, 0.0, 0.0])
+    rotation = np.stack([right, np.cross(right, forward), -forward])
+    view = np.eye(4)
+    view[:3, :3], view[:3, 3] = rotation, -rotation @ eye
+    f = 1.0 / np.tan(np.radians(fov_y_degrees) / 2)
+    projection = np.zeros((4, 4))
+    projection[0, 0], projection[1, 1] = f * height / width, f
+    projection[2, 2], projection[2, 3] = (far + near) / (near - far), 2 * far * near / (near - far)
+    projection[3, 2] = -1.0
+    return Camera(id, view, projection, width, height, near, far)
+
+
+def ray_bundle(
+    cameras: Sequence[Camera],  # all of one image size
+    frame: Frame,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> RayBundle:
+    """The rays of `cameras` in the grid that `frame` places in the world.
+
+    A pixel (u, v) sees the camera-space direction ((2u/W - 1 + P02) / P00, (1 - 2v/H + P12) / P11, -1),
+    which is linear in (u, v, 1), so a view is a 3 x 3 matrix. ValueError where image sizes differ.
+    """
+    sizes = sorted({(camera.width, camera.height) for camera in cameras})
+    if len(sizes) != 1:
+        raise ValueError(f"cameras have image sizes {sizes}; give one or more cameras, all of one size")
+    ((width, height),) = sizes
+    bases = []
+    for camera in cameras:
+        p = camera.projection
+        to_camera = np.array(
+            [
+                [2 / width / p[0, 0], 0.0, (p[0, 2] - 1) / p[0, 0]],
+                [0.0, -2 / height / p[1, 1], (p[1, 2] + 1) / p[1, 1]],
+                [0.0, 0.0, -1.0],
+            ]
+        )
+        bases.append(camera.view[:3, :3].T @ to_camera)
+    eye = np.stack([frame.to_grid(camera.position) for camera in cameras])
+    return RayBundle(
+        torch.as_tensor(eye, dtype=dtype, device=device),
+        torch.as_tensor(np.stack(bases), dtype=dtype, device=device),
+        width,
+        height,
+    )

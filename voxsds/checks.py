@@ -1,0 +1,58 @@
+"""Pieces of JSON that must be of a kind: a ValueError names the place, what is there, and the remedy.
+
+`where` is the place for the message, such as "maps/1/map.json: worldConfig".
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+
+def as_object(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} is {shown(value)}; it must be an object {{...}}")
+    return value
+
+
+def as_list(holder: dict[str, Any], key: str, where: str) -> list[Any]:
+    """The list `holder[key]`."""
+    if key not in holder:
+        raise ValueError(f'{where}: {key} is missing; add "{key}": [...]')
+    if not isinstance(holder[key], list):
+        raise ValueError(f"{where}: {key} is {shown(holder[key])}; it must be a list [...]")
+    return holder[key]
+
+
+def as_size(holder: dict[str, Any], key: str, where: str, unit: str) -> int:
+    """The integer `holder[key]`, 1 or more; `unit` says of what."""
+    size = holder.get(key)
+    # bool is a subclass of int, and 3.0 is not an integer in these formats.
+    if type(size) is not int or size < 1:
+        found = f"is {shown(size)}" if key in holder else "is missing"
+        raise ValueError(f"{where}.{key} {found}; give a size in {unit}, an integer of 1 or more")
+    return size
+
+
+def as_numbers(value: Any, count: int, where: str) -> Float[np.ndarray, " count"]:
+    """`count` finite numbers."""
+    if not isinstance(value, list):
+        raise ValueError(f"{where} is {shown(value)}; it must be a list of {count} numbers")
+    if len(value) != count:
+        raise ValueError(f"{where} has {len(value)} entries; it must have {count} numbers")
+    for i, number in enumerate(value):
+        if not is_number(number):
+            raise ValueError(f"{where}[{i}] is {shown(number)}; it must be a finite number")
+    return np.array(value, dtype=np.float64)
+
+
+def is_number(value: Any) -> bool:
+    """A finite number that fits a float."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
+
+
+def shown(value: Any) -> str:
+    """The value as JSON spells it, cut short."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."

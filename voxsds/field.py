@@ -1,0 +1,33 @@
+"""What the renderer draws: how opaque each voxel is, and of what it is made."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+from voxsds.materials import AIR
+
+
+class Field(NamedTuple):
+    """A grid of voxels as the renderer takes it."""
+
+    opacity: Float[Tensor, "X Y Z"]  # 0..1
+    material: Float[Tensor, "X Y Z S"]  # share of each solid material; sums to 1
+
+
+def solid_field(
+    blocks: Integer[np.ndarray, "X Y Z"],  # material index, 0 = air
+    solids: int,  # number of solid materials, air not counted
+    dtype: torch.dtype = torch.float32,
+) -> Field:
+    """The opaque world `blocks`: opacities 0 or 1, one material a block.
+
+    Air has the first solid material, which is what would be seen if a block were put there.
+    """
+    ids = torch.as_tensor(np.ascontiguousarray(blocks), dtype=torch.int64)
+    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) <= solids:
+        raise ValueError(f"blocks hold materials {int(ids.min())}..{int(ids.max())}; known are 0..{solids}")
+    material = torch.nn.functional.one_hot((ids - 1).clamp(min=0), solids)
+    return Field((ids != AIR).to(dtype), material.to(dtype))

@@ -1,0 +1,170 @@
+"""The mathematics of score distillation, one function per formula.
+
+Notation: z clean latents, eps the noise that was drawn, abar the scheduler's alphas_cumprod at the
+timestep of each view, a = sqrt(abar), s = sqrt(1 - abar), z_t = a z + s eps, eps_hat the prediction.
+"""
+
+from typing import Literal, assert_never
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+WeightKind = Literal["as", "s2", "one"]
+
+
+def _signal_and_noise(alpha_bar: Float[Tensor, " views"]) -> tuple[Tensor, Tensor]:
+    """a and s of every view, shaped to multiply latents."""
+    alpha_bar = alpha_bar[:, None, None, None]
+    return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+
+
+def noise_latents(
+    clean: Float[Tensor, "views channels height width"],
+    noise: Float[Tensor, "views channels height width"],  # standard normal
+    alpha_bar: Float[Tensor, " views"],
+) -> Float[Tensor, "views channels height width"]:
+    """z_t = a z + s eps (DDPM, arXiv 2006.11239, eq. 4), whatever the folder's scheduler.
+
+    Of z = 1 and eps = 2 at abar = 0.36 it makes 0.6 + 1.6 = 2.2.
+    """
+    a, s = _signal_and_noise(alpha_bar)
+    return a * clean + s * noise
+
+
+def guided_noise(
+    unconditional: Float[Tensor, "*shape"], conditional: Float[Tensor, "*shape"], scale: float
+) -> Float[Tensor, "*shape"]:
+    """eps_u + scale (eps_c - eps_u) (arXiv 2207.12598 as diffusers counts the scale).
+
+    Scale 0 is the unconditional prediction and 1 the conditional one, both exactly.
+    """
+    return torch.lerp(unconditional, conditional, scale)
+
+
+def weight(kind: WeightKind, alpha_bar: Float[Tensor, " views"]) -> Float[Tensor, " views"]:
+    """w(t) of every view: "as" = a s, "s2" = s^2 (DreamFusion, arXiv 2209.14988), "one" = 1.
+
+    "as" is small where the picture is pure noise and where it has none; s^2 is largest at pure
+    noise, whose gradient says least. At abar = 0.36: 0.48, 0.64 and 1.
+    """
+    match kind:
+        case "as":
+            return (alpha_bar * (1 - alpha_bar)).sqrt()
+        case "s2":
+            return 1 - alpha_bar
+        case "one":
+            return torch.ones_like(alpha_bar)
+        case _:
+            assert_never(kind)
+
+
+def clean_estimate(
+    noisy: Float[Tensor, "views channels height width"],
+    predicted: Float[Tensor, "views channels height width"],
+    alpha_bar: Float[Tensor, " views"],
+) -> Float[Tensor, "views channels height width"]:
+    """x0_hat = (z_t - s eps_hat) / a: the clean latents that this prediction of the noise implies."""
+    a, s = _signal_and_noise(alpha_bar)
+    return (noisy - s * predicted) / a
+
+
+def noise_from_velocity(
+    noisy: Float[Tensor, "views channels height width"],
+    velocity: Float[Tensor, "views channels height width"],
+    alpha_bar: Float[Tensor, " views"],
+) -> Float[Tensor, "views channels height width"]:
+    """eps_hat = a v + s z_t, from v = a eps - s z (arXiv 2202.00512, appendix D)."""
+    a, s = _signal_and_noise(alpha_bar)
+    return a * velocity + s * noisy
+
+
+def clamp_noise(
+    noisy: Float[Tensor, "views channels height width"],
+    predicted: Float[Tensor, "views channels height width"],
+    alpha_bar: Float[Tensor, " views"],
+    latent_range: Float[Tensor, "channels 2"],  # lowest and highest latent of real images
+) -> Float[Tensor, "views channels height width"]:
+    """The prediction whose clean estimate is that of `predicted`, clamped per channel to a range.
+
+    eps' = eps_hat + (a / s) (x0_hat - clamp(x0_hat)), so a prediction inside the range comes back
+    bit for bit. Strong guidance extrapolates out of the range of any image; this takes it back.
+    """
+    a, s = _signal_and_noise(alpha_bar)
+    clean = clean_estimate(noisy, predicted, alpha_bar)
+    low, high = latent_range.to(clean)[:, :, None, None].unbind(1)
+    return predicted + a / s * (clean - clean.clamp(low, high))
+
+
+def sds_gradient(
+    predicted: Float[Tensor, "views channels height width"],
+    noise: Float[Tensor, "views channels height width"],
+    weights: Float[Tensor, " views"],
+) -> Float[Tensor, "views channels height width"]:
+    """w(t) (eps_hat - eps) / number of latents, per view (DreamFusion, eq. 3, without the Jacobian).
+
+    Divided by the elements of the batch, so that its strength against the regularisers depends
+    neither on the resolution nor on the number of views. One latent that is off by 3 at w = 0.5 in
+    a batch of 6 latents gets 0.25.
+    """
+    return weights[:, None, None, None] * (predicted - noise) / predicted.numel()
+
+
+def surrogate_loss(latents: Float[Tensor, "*shape"], gradient: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+    """A number whose derivative with respect to `latents` is `gradient`, bit for bit, in any dtype.
+
+    Its value means nothing. Not the usual 0.5 |z - (z - g)|^2, whose subtraction rounds g away:
+    17 % of it in bfloat16 where |g| is 1 % of |z|.
+    """
+    return (latents * gradient.detach()).sum()
+
+
+def draw_timesteps(
+    views: int,
+    t_min: float,  # shares of the schedule's length
+    t_max: float,
+    total: int,
+    allowed: tuple[int, ...] | None,  # the only timesteps a distilled teacher knows; None: all
+    generator: torch.Generator,
+) -> Int[Tensor, " views"]:
+    """One timestep per view, uniform over those of `allowed` in [t_min total, t_max total]."""
+    low, high = (min(round(share * total), total - 1) for share in (t_min, t_max))
+    candidates = range(low, high + 1) if allowed is None else [t for t in allowed if low <= t <= high]
+    if len(candidates) == 0:
+        raise ValueError(
+            f"no timestep to draw: none of {allowed or 'the schedule'} lies in [{low}, {high}]; "
+            f"widen t_min and t_max ({t_min} and {t_max} of {total})"
+        )
+    chosen = torch.randint(len(candidates), (views,), generator=generator, device=generator.device)
+    return torch.tensor(candidates, device=generator.device)[chosen]
+
+
+def clip_pixels(
+    gradient: Float[Tensor, "views channels height width"], ratio: float
+) -> Float[Tensor, "views channels height width"]:
+    """The gradient towards an image, no pixel of it longer than `ratio` x the 90th percentile.
+
+    A pixel's length is its norm over the channels, the percentile is per view. SDXL's encoder sends
+    back a few pixels that outweigh all others (arXiv 2310.12474, there with an absolute limit).
+    """
+    length = gradient.norm(dim=1, keepdim=True)
+    limit = ratio * torch.quantile(length.float().flatten(1), 0.9, dim=1)[:, None, None, None]
+    return gradient * torch.where(length > limit, limit / length, 1.0).to(gradient)
+
+
+def require_finite(name: str, tensor: Float[Tensor, "*shape"], step: int) -> None:
+    """Stops the run where `tensor` holds a NaN or an infinity, saying which, when and how many."""
+    bad = ~torch.isfinite(tensor.detach())
+    if bad.any():
+        nan = int(tensor.isnan().sum())
+        raise FloatingPointError(
+            f"step {step}: {name} holds {int(bad.sum())} numbers of {tensor.numel()} that are not finite "
+            f"({nan} NaN), the first at index {tuple(bad.nonzero()[0].tolist())} of {tuple(tensor.shape)}. "
+            "Go back to the last checkpoint with a lower lr or guidance_scale, or a wider dtype or vae_dtype."
+        )
+
+
+def scaled_linear_alpha_bars(steps: int = 1000) -> Float[Tensor, " steps"]:
+    """alphas_cumprod of SDXL: the betas' square roots run evenly from sqrt(.00085) to sqrt(.012)."""
+    roots = torch.linspace(0.00085**0.5, 0.012**0.5, steps)
+    return torch.cumprod(1 - roots**2, dim=0)

@@ -1,0 +1,125 @@
+"""What a teacher is: a denoiser with its own latents, and the knobs with which it is asked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, assert_never, runtime_checkable
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from voxsds.cameras import RayBundle
+from voxsds.guidance.sds import WeightKind
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """Says which noise was added to the latents of a view of the world that the prompt describes."""
+
+    @property
+    def resolution(self) -> int:
+        """Side of the images that it sees, pixels; the best size to render at."""
+        ...
+
+    @property
+    def alphas_cumprod(self) -> Float[Tensor, " steps"]:
+        """Share of signal left in the variance at each timestep, falling."""
+        ...
+
+    @property
+    def latent_range(self) -> Float[Tensor, "channels 2"] | None:
+        """Lowest and highest latent of real images per channel; None where nobody measured it."""
+        ...
+
+    @property
+    def vocabulary(self) -> frozenset[str] | None:
+        """The words it was taught; None where it may know any word."""
+        ...
+
+    def encode(
+        self,
+        images: Float[Tensor, "views 3 height width"],  # 0..1
+    ) -> Float[Tensor, "views channels rows columns"]:
+        """Latents as the denoiser takes them, differentiable in `images`."""
+        ...
+
+    def decode(
+        self, latents: Float[Tensor, "views channels rows columns"]
+    ) -> Float[Tensor, "views 3 height width"]:
+        """Images 0..1 of such latents, without gradient."""
+        ...
+
+    def predict_noise(
+        self,
+        noisy: Float[Tensor, "views channels rows columns"],
+        timesteps: Int[Tensor, " views"],
+        rays: RayBundle | None,  # where the views look from; only a teacher that knows the world asks
+    ) -> tuple[
+        Float[Tensor, "views channels rows columns"],
+        Float[Tensor, "views channels rows columns"],
+    ]:
+        """The noise in `noisy`, unconditionally and given the prompt, from one forward, no gradient."""
+        ...
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """One entry of params.yaml's `teachers`.
+
+    A source is a local path, or on the Hub `owner/name@<commit>` (`owner/name/file@<commit>` for a
+    file), the commit in full: a branch may change under a run.
+    """
+
+    kind: Literal["sdxl", "oracle"]  # oracle: `model` is the map.json of the world to arrive at
+    model: str  # source of a pipeline folder in the diffusers SDXL layout
+    unet: str | None  # source of an SDXL-Lightning UNet checkpoint (.safetensors) to use in its stead
+    vae: str | None  # source of an AutoencoderKL folder to use in the model's stead
+    variant: str | None  # "fp16": read the weight files of that name, half the download
+    local_files_only: bool  # never ask the Hub
+    negative_prompt: str | None  # what guidance leads away from; null: nothing in particular
+    resolution: int  # pixels; renders of other sizes are resized
+    guidance_scale: float  # 0 ignores the prompt, 1 is the teacher's own conditional prediction
+    weight: WeightKind
+    t_min: float  # noise levels as shares of the schedule
+    t_max: tuple[float, float]  # at the first and the last step
+    timesteps: tuple[int, ...] | None  # the only ones to ask at; null: all
+    clamp: bool  # keep clean estimates in the range of the latents of real images
+    pixel_clip: float | None  # limit of an image's gradient per pixel, in 90th percentiles
+    dtype: Literal["float32", "bfloat16", "float16"]  # of the UNet
+    vae_dtype: Literal["float32", "bfloat16"]  # float16 overflows in SDXL's autoencoder
+
+    def __post_init__(self) -> None:
+        """ValueError with all that is out of range."""
+        start, end = self.t_max
+        wrong = [
+            message
+            for holds, message in (
+                (self.resolution > 0, f"resolution is {self.resolution}, must be positive"),
+                (self.guidance_scale >= 0, f"guidance_scale is {self.guidance_scale}, must not be negative"),
+                (
+                    0 <= self.t_min <= min(start, end) and max(start, end) <= 1,
+                    f"t_min {self.t_min} and t_max {list(self.t_max)} must satisfy 0 <= t_min <= t_max <= 1",
+                ),
+                (
+                    self.pixel_clip is None or self.pixel_clip > 0,
+                    f"pixel_clip is {self.pixel_clip}, must be positive; null switches it off",
+                ),
+            )
+            if not holds
+        ]
+        if wrong:
+            raise ValueError(f"teacher {self.model!r}: " + "; ".join(wrong))
+
+
+def load_teacher(settings: TeacherSettings, prompt: str, cache: Path, device: str = "cpu") -> Teacher:
+    """The teacher of `settings`, ready for `prompt`; prompt embeddings are kept under `cache`."""
+    match settings.kind:
+        case "sdxl":
+            from voxsds.guidance.sdxl import SdxlTeacher
+
+            return SdxlTeacher.load(settings, prompt, cache, device)
+        case "oracle":
+            from voxsds.guidance.oracle import OracleTeacher
+
+            return OracleTeacher.from_map(settings, device)
+        case _:
+            assert_never(settings.kind)

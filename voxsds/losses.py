@@ -1,0 +1,55 @@
+"""Regularisers: penalties per voxel, and the mean over the voxels that may be regularised.
+
+Adam normalises gradients, so a voxel that no image tells anything about follows the slightest penalty
+at full speed: a mean-occupancy penalty over the whole grid digs away everything underground. Hence no
+function here takes a mean over the grid; `masked_mean` takes it over the voxels that were touched.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+TOUCHED = 0.01  # weight in some pixel from which on this step's images tell about a voxel
+
+
+def touched(
+    reach: Float[Tensor, "X Y Z"],  # largest transmittance with which a ray arrives
+    opacity: Float[Tensor, "X Y Z"],
+) -> Bool[Tensor, "X Y Z"]:
+    """The voxels that weigh more than 1e-2 in some pixel of this step's images."""
+    return reach * opacity.detach() > TOUCHED
+
+
+def masked_mean(penalty: Float[Tensor, "X Y Z"], mask: Bool[Tensor, "X Y Z"]) -> Float[Tensor, ""]:
+    """Mean of `penalty` over the voxels of `mask`, 0 if there are none; the others get no gradient."""
+    return torch.where(mask, penalty, 0).sum() / mask.sum().clamp(min=1)
+
+
+def sparsity(opacity: Float[Tensor, "X Y Z"]) -> Float[Tensor, "X Y Z"]:
+    """The opacity itself: every block costs the same."""
+    return opacity
+
+
+def binarisation(opacity: Float[Tensor, "X Y Z"]) -> Float[Tensor, "X Y Z"]:
+    """4 a (1 - a): 1 for a half-transparent voxel, 0 for a block and for nothing."""
+    return 4 * opacity * (1 - opacity)
+
+
+def material_entropy(material: Float[Tensor, "X Y Z S"]) -> Float[Tensor, "X Y Z"]:
+    """-sum p log p in nats: 0 for one material, log 2 for two alike; finite gradient at p = 0."""
+    return -(material * material.clamp(min=1e-8).log()).sum(dim=-1)
+
+
+def smoothness(opacity: Float[Tensor, "X Y Z"], mask: Bool[Tensor, "X Y Z"]) -> Float[Tensor, "X Y Z"]:
+    """Squared differences to the next voxel along x, y and z, pairs inside `mask` only.
+
+    Written at the first voxel of each pair; a lone opaque voxel in a row of empty ones costs 2 an axis.
+    """
+    total = torch.zeros_like(opacity)
+    for axis in range(3):
+        size = opacity.shape[axis] - 1
+        pair = mask.narrow(axis, 0, size) & mask.narrow(axis, 1, size)
+        squared = opacity.diff(dim=axis).square() * pair
+        padding = [0, 0] * (2 - axis) + [0, 1] + [0, 0] * axis
+        total = total + torch.nn.functional.pad(squared, padding)
+    return total

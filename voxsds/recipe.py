@@ -1,0 +1,96 @@
+"""Every knob of a training run, and what can be said about them before it starts."""
+
+from dataclasses import dataclass
+
+from voxsds.guidance.teacher import TeacherSettings
+from voxsds.schedules import StepDecay
+from voxsds.views import CameraSettings
+
+
+@dataclass(frozen=True)
+class Span:
+    """The ends of a schedule."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Decay:
+    """The learning rate times `factor` over the last `share` of the steps."""
+
+    factor: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Penalties:
+    """Weights of the regularisers, over the voxels that a step's images show."""
+
+    sparsity: float
+    entropy: float
+    smoothness: float
+    binarisation: float
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """How training and test images are drawn."""
+
+    backend: str  # "auto" or the name of one
+    threshold: float  # opacities up to this are drawn as nothing; they keep their gradient
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The optimisation, but for what belongs to the teacher."""
+
+    steps: int
+    views: int  # rendered per step
+    betas: tuple[float, float]  # Adam's
+    epsilon: float  # Adam's; far under any gradient, or faint voxels would be held back
+    decay: Decay
+    occupancy_temperature: Span  # geometric
+    material_temperature: Span  # geometric
+    penalties: Penalties
+    probe_every: int  # steps
+    image_every: int
+    checkpoint_every: int
+
+    def __post_init__(self) -> None:
+        """ValueError naming the counts that are not positive."""
+        names = ("steps", "views", "probe_every", "image_every", "checkpoint_every")
+        if wrong := [f"{name} is {getattr(self, name)}" for name in names if getattr(self, name) < 1]:
+            raise ValueError(f"train: {', '.join(wrong)}; must be at least 1")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All of a run; with the seed it determines the result."""
+
+    seed: int
+    lr: float
+    train: TrainSettings
+    cameras: CameraSettings
+    render: RenderSettings
+    teacher: TeacherSettings
+
+    @property
+    def learning_rate(self) -> StepDecay:
+        decay = self.train.decay
+        return StepDecay(self.lr, decay.factor, decay.share, self.train.steps)
+
+    def flip_warning(self, levels: int, initial_logit: float) -> str | None:
+        """What to tell the user if no block can appear or vanish; None if blocks can.
+
+        Adam moves a number by about lr a step, and a logit is a sum over `levels` numbers: 500 steps
+        of 0.01 move a plain grid's logits by 5.
+        """
+        travel = levels * self.learning_rate.total()
+        if travel > initial_logit:
+            return None
+        return (
+            f"with lr {self.lr:g} and {self.train.steps} steps a logit moves by {travel:.2g} at most; none "
+            f"of the initial +-{initial_logit:g} changes its sign. Blocks may change material, but none will "
+            "appear or vanish. Raise lr or train.steps, or lower grid.initial_logit."
+        )

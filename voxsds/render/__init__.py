@@ -1,0 +1,124 @@
+"""Exact differentiable rendering of voxel grids: one function over interchangeable backends."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from voxsds.cameras import Camera, RayBundle, ray_bundle
+from voxsds.field import solid_field
+from voxsds.maps import BlockMap
+from voxsds.shading import SKY, lit_faces
+
+BACKENDS = ("auto", "reference", "numba")
+MIN_TRANSMITTANCE = 1e-4  # a ray ends here: what follows changes no 8-bit image
+
+
+class Rendering(NamedTuple):
+    """Images of a batch of views, and which voxels the views can tell anything about."""
+
+    rgba: Float[Tensor, "B 4 H W"]  # linear, 0..1; the background is composited into rgb already
+    reach: Float[Tensor, "X Y Z"]  # largest transmittance with which a ray arrives, 0 = none; no gradient
+
+
+class Hits(NamedTuple):
+    """What each pixel sees first."""
+
+    voxel: Int[Tensor, "B H W"]  # flat index, (x * Y + y) * Z + z; -1 = background
+    face: Int[Tensor, "B H W"]  # index into materials.FACE_NORMALS; -1 = background
+
+
+def choose_backend(backend: str, device: torch.device) -> str:
+    """The backend that `backend` means for tensors on `device`; 'auto' is the fastest there is."""
+    if backend not in BACKENDS:
+        raise ValueError(f"renderer backend '{backend}' is not known; known are {', '.join(BACKENDS)}")
+    if backend == "auto":
+        return "numba" if device.type == "cpu" else "reference"
+    if backend == "numba" and device.type != "cpu":
+        raise ValueError(f"renderer backend 'numba' is for the CPU, the grid is on {device}; use 'auto'")
+    return backend
+
+
+def render(
+    opacity: Float[Tensor, "X Y Z"],  # 0..1
+    material: Float[Tensor, "X Y Z S"],  # share of each solid material, sums to 1
+    lit: Float[Tensor, "S 6 3"],  # shading.lit_faces
+    rays: RayBundle,
+    *,
+    background: Float[Tensor, "3"] | None = None,  # the sky where not given
+    threshold: float = 0.0,
+    min_transmittance: float = MIN_TRANSMITTANCE,
+    backend: str = "auto",
+) -> Rendering:
+    """Images of the grid, differentiable in `opacity` and `material` and in nothing else.
+
+    Over the voxels i that a ray enters, in order, with a_i the opacity, c_i = sum_s m_is lit[s, face]
+    the colour of the face entered and T_1 = 1:
+
+        C = sum_i T_i a_i c_i + T_end background,    T_{i+1} = T_i (1 - a_i),    A = 1 - T_end
+
+    An opacity at or under `threshold` is drawn as zero, yet gets the exact derivative there,
+    dC/da_i = T_i (c_i - B_i), B_i being the light that comes from behind the voxel; its material gets
+    zero. A ray ends at a transmittance of `min_transmittance` or less (an error of no more than that
+    a pixel), but what is behind its last voxel is still counted in that voxel's derivative.
+
+    The voxel that holds the camera is not entered: it is not drawn and gets no gradient. A grey block
+    (0.5) of opacity 0.5 before a white background gives 0.75 with A = 0.5.
+    """
+    _check(opacity, material, lit)
+    if background is None:
+        background = torch.as_tensor(SKY)
+    lit, background = lit.to(opacity), background.to(opacity)
+    match choose_backend(backend, opacity.device):
+        case "numba":
+            from voxsds.render import numba_cpu
+
+            return Rendering(
+                *numba_cpu.render(opacity, material, lit, rays, background, threshold, min_transmittance)
+            )
+        case _:
+            from voxsds.render import reference
+
+            return Rendering(*reference.render(opacity, material, lit, rays, background, threshold))
+
+
+def first_hit(
+    opacity: Float[Tensor, "X Y Z"], rays: RayBundle, *, threshold: float = 0.5, backend: str = "auto"
+) -> Hits:
+    """The first voxel along each ray whose opacity is over `threshold`, and the face seen of it."""
+    match choose_backend(backend, opacity.device):
+        case "numba":
+            from voxsds.render import numba_cpu
+
+            return Hits(*numba_cpu.first_hit(opacity, rays, threshold))
+        case _:
+            from voxsds.render import reference
+
+            return Hits(*reference.first_hit(opacity, rays, threshold))
+
+
+def render_blocks(
+    block_map: BlockMap,
+    cameras: Sequence[Camera],  # all of one image size
+    backend: str = "auto",
+) -> Float[Tensor, "B 3 H W"]:
+    """The opaque world as the cameras see it."""
+    field = solid_field(block_map.blocks, len(block_map.palette) - 1)
+    lit = torch.as_tensor(lit_faces(block_map.palette))
+    rays = ray_bundle(cameras, block_map.frame)
+    return render(*field, lit, rays, backend=backend).rgba[:, :3]
+
+
+def _check(opacity: Tensor, material: Tensor, lit: Tensor) -> None:
+    """ValueError where the three tables do not belong together."""
+    if opacity.dtype not in (torch.float32, torch.float64) or material.dtype != opacity.dtype:
+        raise ValueError(
+            f"opacity is {opacity.dtype} and material {material.dtype}; both must be float32 or both float64"
+        )
+    if material.shape[:3] != opacity.shape or lit.shape[0] != material.shape[3]:
+        raise ValueError(
+            f"opacity {tuple(opacity.shape)}, material {tuple(material.shape)} and lit {tuple(lit.shape)}"
+            " disagree; expected (X, Y, Z), (X, Y, Z, S) and (S, 6, 3)"
+        )

@@ -1,0 +1,118 @@
+"""Curves as inline SVG: no script, no library, readable in any browser and offline."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+WIDTH, HEIGHT = 520, 210
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 14, 34  # margins, pixels
+COLORS = ("#1f6feb", "#d1742f", "#2f9e63", "#8a4fbf")
+
+
+@dataclass(frozen=True)
+class Series:
+    name: str
+    steps: Sequence[float]
+    values: Sequence[float]  # one a step; what is not finite is left out
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear scale from `low`..`high` to `start`..`end` pixels."""
+
+    low: float
+    high: float
+    start: int
+    end: int
+
+    def at(self, value: float) -> float:
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+
+def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten) within low..high, about `wanted` of them.
+
+    ticks(0.0, 400.0) is [0, 100, 200, 300, 400].
+    """
+    raw = (high - low) / wanted
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * f for f in (1, 2, 5, 10) if power * f >= raw * (1 - 1e-9))
+    first = math.ceil(low / step - 1e-9)
+    count = math.floor(high / step + 1e-9) - first + 1
+    return [(first + i) * step for i in range(count)]
+
+
+def curve(title: str, series: Sequence[Series], unit: str = "") -> Markup:
+    """One chart over training steps; a note instead of it where nothing was logged."""
+    points = [_finite(s) for s in series]
+    if not any(points):
+        return Markup('<p class="note">{}: nothing was logged.</p>').format(title)
+    x, y = _axes([p for line in points for p in line])
+    parts = [_grid(x, y)]
+    for line, color in zip(points, COLORS, strict=False):
+        parts.append(_line(line, x, y, color))
+    legend = _legend(series) if len(series) > 1 else Markup("")
+    head = Markup("<figcaption>{}{}</figcaption>").format(title, f" ({unit})" if unit else "")
+    return Markup(
+        '<figure class="chart">{}<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>{}</figure>'
+    ).format(head, WIDTH, HEIGHT, title, Markup("").join(parts), legend)
+
+
+def _finite(series: Series) -> list[tuple[float, float]]:
+    pairs = zip(series.steps, series.values, strict=True)
+    return [(step, value) for step, value in pairs if math.isfinite(value)]
+
+
+def _axes(points: Sequence[tuple[float, float]]) -> tuple[Axis, Axis]:
+    """Scales that hold all points, with 5 % of room above and below."""
+    steps, values = zip(*points, strict=True)
+    low, high = min(values), max(values)
+    size = max(abs(low), abs(high))
+    flat = high - low <= 1e-6 * size
+    room = 0.05 * ((size or 1.0) if flat else high - low)
+    last = max(steps) if max(steps) > min(steps) else min(steps) + 1
+    return (
+        Axis(min(steps), last, LEFT, WIDTH - RIGHT),
+        Axis(low - room, high + room, HEIGHT - BOTTOM, TOP),
+    )
+
+
+def _grid(x: Axis, y: Axis) -> Markup:
+    """Horizontal rules with their values, and the steps below."""
+    rules = [
+        Markup('<line x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}" class="rule"/>').format(
+            LEFT, WIDTH - RIGHT, y.at(v), y.at(v)
+        )
+        + Markup('<text x="{}" y="{:.1f}" class="tick" text-anchor="end">{}</text>').format(
+            LEFT - 6, y.at(v) + 4, f"{v:.4g}"
+        )
+        for v in ticks(y.low, y.high)
+    ]
+    steps = [
+        Markup('<text x="{:.1f}" y="{}" class="tick" text-anchor="middle">{}</text>').format(
+            x.at(v), HEIGHT - BOTTOM + 18, f"{v:g}"
+        )
+        for v in ticks(x.low, x.high, 5)
+    ]
+    return Markup("").join([*rules, *steps])
+
+
+def _line(points: Sequence[tuple[float, float]], x: Axis, y: Axis, color: str) -> Markup:
+    """A polyline; a single point as a dot."""
+    if len(points) == 1:
+        (step, value) = points[0]
+        return Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3" fill="{}"/>').format(
+            x.at(step), y.at(value), color
+        )
+    path = " ".join(f"{x.at(step):.1f},{y.at(value):.1f}" for step, value in points)
+    return Markup('<polyline points="{}" fill="none" stroke="{}" stroke-width="1.6"/>').format(path, color)
+
+
+def _legend(series: Sequence[Series]) -> Markup:
+    keys = [
+        Markup('<span class="key"><i style="background:{}"></i>{}</span>').format(color, escape(s.name))
+        for s, color in zip(series, COLORS, strict=False)
+    ]
+    return Markup('<div class="legend">{}</div>').format(Markup("").join(keys))

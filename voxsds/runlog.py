@@ -1,0 +1,194 @@
+"""What a run leaves behind for people: logs and test images. The only writer of both.
+
+    logs/train.jsonl            one object per step
+    logs/gradient_stats.jsonl   the same steps' gradients alone
+    logs/train.tsv              the curves, for `dvc plots`, which reads no JSON lines
+    logs/metrics.json           figures of the whole run, at its end
+    test_imgs/step_0050_view_0.png   the first dataset views after 50 steps
+
+A resumed run writes all of it anew from the rows in its checkpoint and never appends to old files.
+"""
+
+import json
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from voxsds.checkpoint import Checkpoint
+from voxsds.files import write_bytes, write_image, write_json
+from voxsds.training import StepRecord, Training, train
+
+TEST_VIEWS = 3
+LINE_EVERY = 50  # steps, where there is no terminal to draw a progress bar on
+
+Row = dict[str, Any]
+
+COLUMNS: dict[str, Callable[[Row], float]] = {
+    "step": lambda row: row["step"],
+    "loss": lambda row: row["losses"]["total"],
+    "sds": lambda row: row["losses"]["sds"],
+    "sparsity": lambda row: row["losses"]["sparsity"],
+    "entropy": lambda row: row["losses"]["entropy"],
+    "residual": lambda row: row["residual"],
+    "probe_eps": lambda row: row["probe"]["eps"],
+    "probe_margin": lambda row: row["probe"]["margin"],
+    "occupancy_grad_norm": lambda row: row["gradient_stats"]["occupancy_grad_norm"],
+    "material_grad_norm": lambda row: row["gradient_stats"]["material_grad_norm"],
+    "grad_health_score": lambda row: row["gradient_stats"]["grad_health_score"],
+    "num_active_voxels": lambda row: row["grid_stats"]["num_active_voxels"],
+    "occupancy_mean": lambda row: row["grid_stats"]["occupancy_mean"],
+    "temperature": lambda row: row["temperature"],
+    "occupancy_temperature": lambda row: row["occupancy_temperature"],
+    "lr": lambda row: row["lr"],
+}
+
+
+class RunLog:
+    """Logs and test images of one run, under `folder`; what was there before is removed."""
+
+    def __init__(self, folder: Path):
+        self.logs, self.images = folder / "logs", folder / "test_imgs"
+        for made in (self.logs, self.images):
+            shutil.rmtree(made, ignore_errors=True)
+            made.mkdir(parents=True)
+        self._rows: list[Row] = []
+        self._pictures: dict[str, bytes] = {}  # PNG files by name
+        self._seconds = 0.0  # spent before this process took the run up
+        self._start = time.monotonic()
+        self._probe: dict[str, float] | None = None
+        self._train = open(self.logs / "train.jsonl", "w")
+        self._gradients = open(self.logs / "gradient_stats.jsonl", "w")
+        self._curves = open(self.logs / "train.tsv", "w")
+        print(*COLUMNS, sep="\t", file=self._curves, flush=True)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on the run so far, by all the processes that had it."""
+        return self._seconds + time.monotonic() - self._start
+
+    def add(self, record: StepRecord) -> None:
+        """Logs one step."""
+        row = asdict(record)
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._write({"step": row.pop("step"), "timestamp": now, **row})
+
+    def _write(self, row: Row) -> None:
+        self._rows.append(row)
+        print(json.dumps(row, allow_nan=False), file=self._train, flush=True)
+        gradients = {"step": row["step"], **row["gradient_stats"]}
+        print(json.dumps(gradients, allow_nan=False), file=self._gradients, flush=True)
+        self._probe = row["probe"] or self._probe  # a curve: between two probes it stays where it is
+        curves = [column({**row, "probe": self._probe}) for column in COLUMNS.values()]
+        print(*curves, sep="\t", file=self._curves, flush=True)
+
+    def picture(self, step: int, images: Float[Tensor, "views 3 height width"]) -> None:
+        """Keeps the test images of the grid after `step` steps."""
+        for view, image in enumerate(images):
+            name = f"step_{step:04d}_view_{view}.png"
+            write_image(self.images / name, image.permute(1, 2, 0).cpu().numpy())
+            self._pictures[name] = (self.images / name).read_bytes()
+
+    def finish(self, steps_asked: int) -> None:
+        """Writes the figures of the run."""
+        probes = [row["probe"]["eps"] for row in self._rows if row["probe"]]
+        last, seconds = self._rows[-1], self.seconds
+        figures = {
+            "loss": last["losses"],
+            "residual": last["residual"],
+            "probe_eps": {"start": probes[0], "end": probes[-1]},
+            "num_active_voxels": last["grid_stats"]["num_active_voxels"],
+            "run": {
+                "steps": len(self._rows),
+                "steps_asked": steps_asked,
+                "seconds": round(seconds, 3),
+                "ms_per_step": round(1000 * seconds / len(self._rows), 2),
+                "peak_memory_mb": _peak_memory_mb(),
+            },
+        }
+        write_json(self.logs / "metrics.json", figures)
+        for file in (self._train, self._gradients, self._curves):
+            file.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to write the same files again."""
+        return {"rows": self._rows, "pictures": self._pictures, "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Writes what the interrupted run had written up to its checkpoint."""
+        for row in state["rows"]:
+            self._write(row)
+        self._pictures = state["pictures"]
+        for name, content in self._pictures.items():
+            write_bytes(self.images / name, content)
+        self._seconds, self._start = state["seconds"], time.monotonic()
+
+
+def _peak_memory_mb() -> float:
+    """Most memory that this process has had, and the GPU's where there is one."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    if torch.cuda.is_available():
+        peak += torch.cuda.max_memory_allocated()
+    return round(peak / 2**20, 1)
+
+
+def keep(training: Training, log: RunLog, checkpoint: Checkpoint) -> None:
+    """Runs `training` from its checkpoint, if there is one, to the end, and logs it.
+
+    A signal ends the process after the step in hand, with the state saved. The checkpoint stays: the
+    caller removes it when the results are written.
+    """
+    if (state := checkpoint.load()) is not None:
+        training.load_state_dict(state["training"])
+        log.load_state_dict(state["log"])
+        print(f"resuming at step {training.step} from {checkpoint.folder}", file=sys.stderr)
+    else:
+        log.picture(0, training.pictures(TEST_VIEWS))
+    settings = training.settings
+    with _progress(settings.steps, training.step) as show:
+        for record in train(training):
+            log.add(record)
+            done = training.step
+            if done % settings.image_every == 0 or done == settings.steps:
+                log.picture(done, training.pictures(TEST_VIEWS))
+            if checkpoint.interrupted or done % settings.checkpoint_every == 0 or done == settings.steps:
+                checkpoint.save({"training": training.state_dict(), "log": log.state_dict()})
+            if checkpoint.interrupted:
+                checkpoint.leave(done)
+            show(record)
+    log.finish(settings.steps)
+
+
+@contextmanager
+def _progress(steps: int, done: int) -> Iterator[Callable[[StepRecord], None]]:
+    """Shows step time, time left and loss: a bar on a terminal, else a line every 50 steps."""
+    start, before = time.monotonic(), done
+    with tqdm(total=steps, initial=done, unit="step", disable=not sys.stderr.isatty()) as bar:
+
+        def show(record: StepRecord) -> None:
+            made = record.step + 1 - before
+            each = (time.monotonic() - start) / made
+            bar.set_postfix(ms=f"{1000 * each:.0f}", loss=f"{record.losses['total']:.3f}", refresh=False)
+            bar.update()
+            if bar.disable and ((record.step + 1) % LINE_EVERY == 0 or record.step + 1 == steps):
+                left = each * (steps - record.step - 1)
+                print(
+                    f"step {record.step + 1}/{steps}  {1000 * each:.0f} ms/step  {left:.0f} s left  "
+                    f"loss {record.losses['total']:.4f}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+        yield show

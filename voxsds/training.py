@@ -1,0 +1,273 @@
+"""The optimisation: renders from random views, a teacher's opinion of them, one step of Adam.
+
+No file is read or written here. A `Training` is all the state of a run; `train` goes through its
+steps and can be left and taken up again between any two of them, bit for bit.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from voxsds import losses
+from voxsds.cameras import Camera, Frame, RayBundle, ray_bundle
+from voxsds.field import Field
+from voxsds.grid import DifferentiableVoxelGrid
+from voxsds.guidance import sds
+from voxsds.guidance.distill import Distillation, distill, probe
+from voxsds.guidance.teacher import Teacher
+from voxsds.health import (
+    TrainingStopped,
+    gradient_statistics,
+    require_blocks,
+    require_finite_gradients,
+    require_movement,
+)
+from voxsds.materials import Palette
+from voxsds.recipe import Recipe
+from voxsds.render import Rendering, render
+from voxsds.schedules import Geometric, Linear
+from voxsds.shading import lit_faces
+from voxsds.views import ViewSource
+
+PROBE_TIMESTEPS = (200, 400, 600, 800)  # one fixed view each
+PROBE_SEED = 0  # the same noise in every run, so that runs can be compared
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Where the grid stands, what its materials look like, and from where it was photographed."""
+
+    palette: Palette
+    frame: Frame
+    cameras: Sequence[Camera]  # of the dataset
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one step says of itself; the grid's figures are those that the step started from."""
+
+    step: int
+    temperature: float  # of the materials
+    occupancy_temperature: float
+    lr: float
+    camera_index: int  # dataset view of the first image, -1 = taken from an orbit
+    camera_indices: list[int]
+    timesteps: list[int]
+    losses: dict[str, float]  # weighted, they add up to `total`
+    residual: float  # mean |eps_hat - eps|^2
+    grid_stats: dict[str, Any]
+    gradient_stats: dict[str, float]
+    probe: dict[str, float] | None  # every `probe_every` steps and at the last
+
+
+def _generator(seed: int, purpose: int) -> torch.Generator:
+    mixed = int(np.random.SeedSequence([seed, purpose]).generate_state(1)[0])
+    return torch.Generator().manual_seed(mixed)
+
+
+class Training:
+    """A run: the grid, its optimizer, and one stream of random numbers for each purpose."""
+
+    def __init__(self, grid: DifferentiableVoxelGrid, scene: Scene, teacher: Teacher, recipe: Recipe):
+        self.grid, self.scene, self.teacher, self.recipe = grid, scene, teacher, recipe
+        self.step = 0
+        self.settings = settings = recipe.train
+        self.optimizer = torch.optim.Adam(
+            grid.parameters(), recipe.lr, settings.betas, settings.epsilon, fused=True
+        )
+        self.occupancy_temperature = Geometric(**asdict(settings.occupancy_temperature), steps=settings.steps)
+        self.material_temperature = Geometric(**asdict(settings.material_temperature), steps=settings.steps)
+        self.t_max = Linear(*recipe.teacher.t_max, steps=settings.steps)
+        self.camera_draws = np.random.default_rng([recipe.seed, 0])
+        self.timestep_draws, self.noise_draws = _generator(recipe.seed, 1), _generator(recipe.seed, 2)
+        self.source = ViewSource(recipe.cameras, scene.cameras, grid.shape, scene.frame, teacher.resolution)
+        self.lit = torch.as_tensor(lit_faces(scene.palette)).to(grid.initial_occupancy)
+        self.probe_rays = self._rays(self.source.spread(len(PROBE_TIMESTEPS)))
+        self.reach = torch.zeros_like(grid.initial_occupancy)  # best of all steps, 0 = never seen
+        self._still = 0  # steps in a row without gradient
+        self._had_blocks = bool(grid.blocks().any())
+
+    def advance(self) -> StepRecord:
+        """One step; TrainingStopped, and the grid left as it was, where going on makes no sense."""
+        step, settings = self.step, self.settings
+        statistics = self.grid.statistics(self.scene.palette.names)
+        if self._had_blocks:
+            require_blocks(statistics, step)
+        field = self.field()
+        probed = step % settings.probe_every == 0 or step == settings.steps - 1
+        probe_figures = self._probe(field) if probed else None
+        views = [self.source.draw(self.camera_draws) for _ in range(settings.views)]
+        rays = self._rays([camera for camera, _ in views])
+        rendering = self._render(field, rays)
+        timesteps = self._timesteps()
+        said, latents = self._ask(rendering, rays, timesteps)
+        penalties = self._penalties(field, rendering.reach)
+        self.optimizer.zero_grad()
+        (sds.surrogate_loss(latents, said.gradient) + sum(penalties.values())).backward()
+        gradients = self._gradient_statistics(losses.touched(rendering.reach, field.opacity))
+        record = StepRecord(
+            step=step,
+            temperature=self.material_temperature.at(step),
+            occupancy_temperature=self.occupancy_temperature.at(step),
+            lr=self.recipe.learning_rate.at(step),
+            camera_index=views[0][1],
+            camera_indices=[index for _, index in views],
+            timesteps=timesteps.tolist(),
+            losses=self._losses(said, timesteps, penalties),
+            residual=said.residual.mean().item(),
+            grid_stats=statistics,
+            gradient_stats=gradients,
+            probe=probe_figures,
+        )
+        self._move(record.lr, rendering.reach)
+        return record
+
+    def field(self) -> Field:
+        """What the grid looks like at this point of the run."""
+        return self.grid.field(**self.temperatures())
+
+    def temperatures(self) -> dict[str, float]:
+        """Those at this point of the run; at its end, those of the last step."""
+        step = min(self.step, self.settings.steps - 1)
+        return {
+            "occupancy_temperature": self.occupancy_temperature.at(step),
+            "material_temperature": self.material_temperature.at(step),
+        }
+
+    @torch.no_grad()
+    def pictures(self, count: int) -> Float[Tensor, "count 3 height width"]:
+        """The first dataset views at this point of the run, at their own size."""
+        return self._render(self.field(), self._rays(self.scene.cameras[:count])).rgba[:, :3]
+
+    def _rays(self, cameras: Sequence[Camera]) -> RayBundle:
+        like = self.grid.initial_occupancy
+        return ray_bundle(cameras, self.scene.frame, like.dtype, like.device)
+
+    def _render(self, field: Field, rays: RayBundle) -> Rendering:
+        knobs = self.recipe.render
+        return render(*field, self.lit, rays, threshold=knobs.threshold, backend=knobs.backend)
+
+    def _timesteps(self) -> Int[Tensor, " views"]:
+        teacher = self.recipe.teacher
+        total = len(self.teacher.alphas_cumprod)
+        t_max = self.t_max.at(self.step)
+        draws = self.timestep_draws
+        return sds.draw_timesteps(self.settings.views, teacher.t_min, t_max, total, teacher.timesteps, draws)
+
+    def _ask(
+        self, rendering: Rendering, rays: RayBundle, timesteps: Int[Tensor, " views"]
+    ) -> tuple[Distillation, Float[Tensor, "views channels rows columns"]]:
+        """The teacher's opinion of the images, and the latents that it is about."""
+        knobs = self.recipe.teacher
+        images = rendering.rgba[:, :3]
+        if (ratio := knobs.pixel_clip) is not None:
+            images.register_hook(lambda gradient: sds.clip_pixels(gradient, ratio))
+        latents = self.teacher.encode(images)
+        noise = torch.randn(latents.shape, generator=self.noise_draws).to(latents)
+        try:
+            said = distill(
+                self.teacher,
+                latents,
+                rays,
+                timesteps.to(latents.device),
+                noise,
+                guidance_scale=knobs.guidance_scale,
+                weight_kind=knobs.weight,
+                clamp=knobs.clamp,
+                step=self.step,
+            )
+        except FloatingPointError as error:
+            raise TrainingStopped("numbers are not finite", self.step, {"seen": str(error)}, "") from error
+        return said, latents
+
+    def _penalties(self, field: Field, reach: Float[Tensor, "X Y Z"]) -> dict[str, Tensor]:
+        """The regularisers, weighted; those of weight zero are not computed."""
+        weights = self.recipe.train.penalties
+        mask = losses.touched(reach, field.opacity)
+        functions = {
+            "sparsity": lambda: losses.sparsity(field.opacity),
+            "entropy": lambda: losses.material_entropy(field.material),
+            "smoothness": lambda: losses.smoothness(field.opacity, mask),
+            "binarisation": lambda: losses.binarisation(field.opacity),
+        }
+        return {
+            name: weight * losses.masked_mean(functions[name](), mask)
+            if weight
+            else field.opacity.new_zeros(())
+            for name, weight in asdict(weights).items()
+        }
+
+    def _losses(
+        self, said: Distillation, timesteps: Int[Tensor, " views"], penalties: dict[str, Tensor]
+    ) -> dict[str, float]:
+        """`sds` = mean over the views of w(t) |eps_hat - eps|^2: noise mostly, `probe` shows progress."""
+        alpha_bar = self.teacher.alphas_cumprod[timesteps].to(said.residual)
+        weights = sds.weight(self.recipe.teacher.weight, alpha_bar)
+        parts = {"sds": (weights * said.residual).mean().item()}
+        parts |= {name: penalty.detach().item() for name, penalty in penalties.items()}
+        return {"total": sum(parts.values()), **parts}
+
+    @torch.no_grad()
+    def _probe(self, field: Field) -> dict[str, float]:
+        """The teacher's error on fixed views with fixed noise, from one forward."""
+        latents = self.teacher.encode(self._render(field, self.probe_rays).rgba[:, :3])
+        draws = torch.Generator().manual_seed(PROBE_SEED)
+        noise = torch.randn(latents.shape, generator=draws).to(latents)
+        known = self.recipe.teacher.timesteps
+        if known is not None:  # a distilled teacher: spread over what it knows
+            chosen = [known[round(i)] for i in np.linspace(0, len(known) - 1, len(latents))]
+        else:
+            chosen = [round(t * len(self.teacher.alphas_cumprod) / 1000) for t in PROBE_TIMESTEPS]
+        timesteps = torch.tensor(chosen, device=latents.device)
+        return asdict(probe(self.teacher, latents, self.probe_rays, timesteps, noise))
+
+    def _gradient_statistics(self, touched: Bool[Tensor, "X Y Z"]) -> dict[str, float]:
+        occupancy, material = self.grid.logit_gradients()
+        statistics = gradient_statistics(occupancy, material, touched)
+        require_finite_gradients(statistics, {"occupancy": occupancy, "material": material}, self.step)
+        self._still = self._still + 1 if statistics["grad_max"] == 0 else 0
+        require_movement(self._still, statistics, self.step)
+        return statistics
+
+    def _move(self, lr: float, reach: Float[Tensor, "X Y Z"]) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        self.reach = torch.maximum(self.reach, reach)
+        self.step += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes over a run, as tensors and plain values."""
+        return {
+            "step": self.step,
+            "grid": self.grid.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "camera_draws": self.camera_draws.bit_generator.state,
+            "timestep_draws": self.timestep_draws.get_state(),
+            "noise_draws": self.noise_draws.get_state(),
+            "reach": self.reach,
+            "still": self._still,
+            "had_blocks": self._had_blocks,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where the run that gave `state` was."""
+        self.step = state["step"]
+        self.grid.load_state_dict(state["grid"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.camera_draws.bit_generator.state = state["camera_draws"]
+        self.timestep_draws.set_state(state["timestep_draws"])
+        self.noise_draws.set_state(state["noise_draws"])
+        self.reach = state["reach"].to(self.reach)
+        self._still, self._had_blocks = state["still"], state["had_blocks"]
+
+
+def train(training: Training) -> Iterator[StepRecord]:
+    """The remaining steps of a run, one record each; TrainingStopped where it cannot go on."""
+    while training.step < training.settings.steps:
+        yield training.advance()

@@ -1,0 +1,215 @@
+"""What became of a world: figures and pictures, taken from the exported file alone.
+
+Nothing measured here was shown to the optimisation: the views lie between the dataset's, the evaluator
+shares no weights or data with the teacher.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from voxsds.cameras import Camera
+from voxsds.evaluator import Evaluator, retrieved
+from voxsds.field import Field
+from voxsds.gridfile import GridFile
+from voxsds.inspection import CHANGES, Images, Ring, azimuth, changes, draw, draw_blocks, held_out_cameras
+from voxsds.maps import BlockMap
+from voxsds.materials import AIR
+from voxsds.metrics import count_edits, material_counts, psnr, shares
+from voxsds.poses import PoseLaw
+from voxsds.verdicts import Verdict, gradient_verdicts, pipeline_verdicts, quality_verdicts
+
+
+@dataclass(frozen=True)
+class ValidateSettings:
+    """How a result is looked at."""
+
+    ring: Ring  # the held-out views that are scored
+    image_size: int  # pixels of the images that are scored
+    pictured: int  # views shown in the report
+    picture_size: int  # pixels
+    evaluator: str  # folder in the layout of transformers' CLIPModel
+    distractors: int  # captions that the prompt is retrieved among
+    distractor_seed: int
+    other_prompts: int  # of the distractors, whose scores the report shows one by one
+
+    def __post_init__(self) -> None:
+        """ValueError where the counts do not fit together."""
+        if not 1 <= self.pictured <= self.ring.views or self.ring.views < 8:
+            raise ValueError(
+                f"validate: ring.views is {self.ring.views} and pictured {self.pictured}; "
+                "score at least 8 views and picture 1 to all of them"
+            )
+        if not 1 <= self.other_prompts <= self.distractors or not self.ring.elevations:
+            raise ValueError(
+                f"validate: other_prompts is {self.other_prompts} of {self.distractors} distractors and "
+                f"ring.elevations {list(self.ring.elevations)}; give at least one of each"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One held-out view in the report."""
+
+    label: str
+    before: Float[Tensor, "3 height width"]
+    after: Float[Tensor, "3 height width"]
+    changed: Float[Tensor, "3 height width"]
+    score_before: float
+    score_after: float
+    retrieved_after: bool
+
+
+@dataclass(frozen=True)
+class OtherPrompt:
+    """The prompt-swap control: mean score of the pictures under a text that nobody asked for."""
+
+    text: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """All that is looked at."""
+
+    prompt: str
+    before: BlockMap
+    after: BlockMap  # as read from the exported file
+    trained: GridFile
+    dataset: Sequence[Camera]
+    test_images: Mapping[int, Images]  # by step
+    gradients_before: Mapping[str, Any]  # gradient test on the input map
+    gradients_after: Mapping[str, Any]  # and on the trained grid
+    facts: Mapping[str, Any]  # figures that the training logged
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    figures: dict[str, Any]  # what metrics.json holds
+    verdicts: tuple[Verdict, ...]
+    views: tuple[View, ...]
+    others: tuple[OtherPrompt, ...]
+
+
+def validate(
+    run: Run, evaluator: Evaluator, distractors: Sequence[str], law: PoseLaw, settings: ValidateSettings
+) -> Validation:
+    """Looks at the result of a run; the figures are those of out_local/report/metrics.json."""
+    before, after = run.before, run.after
+    cameras = held_out_cameras(
+        settings.ring, law, before.blocks.shape, before.frame, settings.image_size, run.dataset
+    )
+    images = {
+        name: draw_blocks(world.blocks, world.palette, world.frame, cameras)
+        for name, world in (("before", before), ("after", after))
+    }
+    texts = [run.prompt, *distractors]
+    scores = {name: evaluator.scores(batch, texts) for name, batch in images.items()}
+    others = tuple(
+        OtherPrompt(text, scores["before"][:, i].mean().item(), scores["after"][:, i].mean().item())
+        for i, text in enumerate(texts)
+        if i > 0
+    )
+    figures = {
+        "quality": {
+            "r_precision": {name: retrieved(s).double().mean().item() for name, s in scores.items()},
+            "score": {name: s[:, 0].mean().item() for name, s in scores.items()},
+            "swap": _swap(scores["before"], scores["after"]),
+            "soft_hard_psnr_db": psnr(_soft(run.trained, cameras), images["after"]),
+            "probe_eps": dict(run.facts["probe_eps"]),
+        },
+        "edit": asdict(count_edits(before.blocks, after.blocks)),
+        "materials": {"before": _materials(before), "after": _materials(after)},
+        "progress": _progress(run, evaluator),
+        "run": dict(run.facts["run"]),
+        "gradcheck": {"ok": bool(run.gradients_before["ok"]), "ok_after": bool(run.gradients_after["ok"])},
+        "map": {
+            "valid": bool(torch.isfinite(images["after"]).all()),
+            "blocks": int((after.blocks != AIR).sum()),
+        },
+    }
+    verdicts = (
+        *gradient_verdicts("(input map)", run.gradients_before),
+        *gradient_verdicts("(trained grid)", run.gradients_after),
+        *pipeline_verdicts(figures),
+        *quality_verdicts(figures),
+    )
+    figures["verdicts"] = {
+        "passed": sum(v.passed for v in verdicts),
+        "failed": sum(not v.passed for v in verdicts),
+    }
+    return Validation(
+        figures, verdicts, _views(run, cameras, scores, settings), others[: settings.other_prompts]
+    )
+
+
+def _soft(trained: GridFile, cameras: Sequence[Camera]) -> Images:
+    """The trained grid as its last step drew it."""
+    field = trained.grid.field(trained.run["occupancy_temperature"], trained.run["material_temperature"])
+    return draw(Field(*(t.detach() for t in field)), trained.palette, trained.frame, cameras)
+
+
+def _materials(world: BlockMap) -> dict[str, float]:
+    return shares(material_counts(world.blocks, world.palette.names))
+
+
+def _swap(before: Float[Tensor, "views texts"], after: Float[Tensor, "views texts"]) -> dict[str, float]:
+    """How much the score gained under the prompt (column 0) and, on the mean, under the others."""
+    gain = (after - before).mean(dim=0)
+    return {
+        "gain_prompt": gain[0].item(),
+        "gain_others": gain[1:].mean().item(),
+        "score_others": after[:, 1:].mean().item(),
+    }
+
+
+def _progress(run: Run, evaluator: Evaluator) -> dict[str, float]:
+    """First and last test images: how far apart, and how well each fits the prompt."""
+    first, last = run.test_images[min(run.test_images)], run.test_images[max(run.test_images)]
+    score = [evaluator.scores(images, [run.prompt]).mean().item() for images in (first, last)]
+    return {
+        "pixel_change": (last - first).abs().mean().item(),
+        "score_first": score[0],
+        "score_last": score[1],
+    }
+
+
+def _views(
+    run: Run, cameras: Sequence[Camera], scores: Mapping[str, Tensor], settings: ValidateSettings
+) -> tuple[View, ...]:
+    """The pictured views, evenly over the ring, drawn larger."""
+    chosen = np.linspace(0, settings.ring.views, settings.pictured, endpoint=False).astype(int)
+    size = settings.picture_size
+    large = [cameras[i].resized(size, size) for i in chosen]
+    before, after = run.before, run.after
+    pictures = zip(
+        draw_blocks(before.blocks, before.palette, before.frame, large),
+        draw_blocks(after.blocks, after.palette, after.frame, large),
+        draw_blocks(changes(before.blocks, after.blocks), CHANGES, after.frame, large),
+        strict=True,
+    )
+    hit = retrieved(scores["after"])
+    return tuple(
+        View(
+            _label(cameras[i], before),
+            *triple,
+            scores["before"][i, 0].item(),
+            scores["after"][i, 0].item(),
+            bool(hit[i]),
+        )
+        for i, triple in zip(chosen, pictures, strict=True)
+    )
+
+
+def _label(camera: Camera, world: BlockMap) -> str:
+    """Where a view is taken from: "from SE (52.5°), 28° up"."""
+    around = azimuth(camera, world.blocks.shape, world.frame)
+    wind = ("E", "SE", "S", "SW", "W", "NW", "N", "NE")[round(around / 45) % 8]
+    up = np.degrees(np.arcsin(np.clip(camera.view[2, 1], -1, 1)))
+    return f"from {wind} ({round(around, 1):g}°), {up:.0f}° up"

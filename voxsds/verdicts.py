@@ -1,0 +1,126 @@
+"""Each success criterion of the project, PASS or FAIL, with the figure that decides it.
+
+`figures` is what out_local/report/metrics.json holds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Verdict:
+    criterion: str
+    passed: bool
+    figure: str  # what was measured, for people
+
+    def __str__(self) -> str:
+        return f"{'PASS' if self.passed else 'FAIL'}  {self.criterion}: {self.figure}"
+
+
+GRADIENT_NORMS = (1.0, 1000.0)  # "reasonable" gradient magnitudes
+LEAST_HEALTH = 0.5
+LEAST_COVERAGE = 0.5  # share of the visible blocks that must have a gradient
+LEAST_SOFT_HARD_PSNR = 28.0  # decibels
+LEAST_R_PRECISION = 0.8
+LEAST_PROGRESS = 0.02  # mean absolute pixel change, first to last test image
+
+
+def gradient_verdicts(where: str, test: Mapping[str, Any]) -> tuple[Verdict, ...]:
+    """The criteria of differentiability over one gradient test's figures."""
+    norm, health = test["gradient_norm_l2"], test["gradient_health_score"]
+    coverage = test["blocks_with_gradients"]
+    bad = [name for name in ("NaN", "Inf") if test[f"has_{name.lower()}_gradients"]]
+    low, high = GRADIENT_NORMS
+    return (
+        Verdict(f"Gradients flow to the material logits {where}", test["differentiable"], f"norm {norm:.4g}"),
+        Verdict(
+            f"Gradients flow to the occupancy logits {where}",
+            test["occupancy"]["differentiable"],
+            f"norm {test['occupancy']['gradient_norm_l2']:.4g}",
+        ),
+        Verdict(f"Gradient health score > {LEAST_HEALTH} {where}", health > LEAST_HEALTH, f"{health:.3f}"),
+        Verdict(f"No NaN or Inf gradients {where}", not bad, " and ".join(bad) or "none"),
+        Verdict(f"Gradient norm from {low:g} to {high:g} {where}", low <= norm <= high, f"{norm:.4g}"),
+        Verdict(
+            f"At least {LEAST_COVERAGE:.0%} of the visible blocks have gradients {where}",
+            coverage >= LEAST_COVERAGE,
+            f"{coverage:.1%}",
+        ),
+    )
+
+
+def pipeline_verdicts(figures: Mapping[str, Any]) -> tuple[Verdict, ...]:
+    """The criteria of a complete run over the figures of metrics.json."""
+    quality, run = figures["quality"], figures["run"]
+    probe, score, precision = quality["probe_eps"], quality["score"], quality["r_precision"]
+    progress = figures["progress"]
+    return (
+        Verdict(
+            "SDS loss decreases over training (its noise-free form: the prompt's noise-prediction error)",
+            probe["end"] < probe["start"],
+            f"{probe['start']:.4f} → {probe['end']:.4f}",
+        ),
+        Verdict(
+            "Rendered images improve toward the prompt (evaluator, held-out views)",
+            score["after"] > score["before"],
+            f"score {score['before']:.3f} → {score['after']:.3f}, "
+            f"R-precision {precision['before']:.2f} → {precision['after']:.2f}",
+        ),
+        Verdict(
+            "Output map.json is valid and renderable",
+            figures["map"]["valid"],
+            f"read back and drawn: {figures['map']['blocks']} blocks",
+        ),
+        Verdict(
+            "Training completes without errors",
+            run["steps"] == run["steps_asked"],
+            f"{run['steps']} of {run['steps_asked']} steps",
+        ),
+        Verdict(
+            "Test images show clear progression",
+            progress["pixel_change"] > LEAST_PROGRESS and progress["score_last"] > progress["score_first"],
+            f"mean pixel change {progress['pixel_change']:.3f}, "
+            f"score {progress['score_first']:.3f} → {progress['score_last']:.3f}",
+        ),
+    )
+
+
+def quality_verdicts(figures: Mapping[str, Any]) -> tuple[Verdict, ...]:
+    """What this implementation asks of a good result on top of the plan."""
+    quality, floating = figures["quality"], figures["edit"]["floating"]
+    precision, fidelity, swap = quality["r_precision"]["after"], quality["soft_hard_psnr_db"], quality["swap"]
+    return (
+        Verdict(
+            f"R-precision of the result ≥ {LEAST_R_PRECISION}",
+            precision >= LEAST_R_PRECISION,
+            f"{precision:.2f}",
+        ),
+        Verdict(
+            f"Exported blocks look like the trained grid (PSNR ≥ {LEAST_SOFT_HARD_PSNR:g} dB)",
+            fidelity >= LEAST_SOFT_HARD_PSNR,
+            f"{fidelity:.1f} dB",
+        ),
+        Verdict("No floating block", floating == 0, f"{floating}"),
+        Verdict(
+            "The gain is the prompt's own (score gain above the mean gain under other prompts)",
+            swap["gain_prompt"] > swap["gain_others"],
+            f"{swap['gain_prompt']:+.3f} against {swap['gain_others']:+.3f}",
+        ),
+    )
+
+
+def headline_numbers(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The figures that one looks at first, as (label, text)."""
+    quality, edit, run = figures["quality"], figures["edit"], figures["run"]
+    precision, score, probe = quality["r_precision"], quality["score"], quality["probe_eps"]
+    return [
+        ("R-precision over held-out views", f"{precision['before']:.2f} → {precision['after']:.2f}"),
+        ("evaluator's score", f"{score['before']:.3f} → {score['after']:.3f}"),
+        ("exported blocks against the trained grid", f"{quality['soft_hard_psnr_db']:.1f} dB"),
+        ("probe error of the teacher", f"{probe['start']:.4f} → {probe['end']:.4f}"),
+        ("blocks added / removed / repainted", f"{edit['added']} / {edit['removed']} / {edit['repainted']}"),
+        ("floating blocks", f"{edit['floating']}"),
+        ("training time", f"{run['seconds']:.0f} s, {run['ms_per_step']:.0f} ms a step"),
+        ("peak memory of the training", f"{run['peak_memory_mb']:.0f} MB"),
+    ]
