@@ -42,12 +42,14 @@ help:  ## this list
 env: $(STAMP)
 
 # torch first: where a CPU build lies on a local index, the plain version takes it.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 $(STAMP): requirements.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "voxsds needs Python 3.11: make PYTHON=...")'
-	test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements.txt)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	touch $(STAMP)
+	@echo "installing the pinned packages into .venv; the first time takes a few minutes"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@$(PIP) "$$(grep '^torch==' requirements.txt)"
+	@$(PIP) -r requirements.txt
+	@touch $(STAMP)
 
 # An unpacked archive is no Git repository, which DVC must be told.
 .PHONY: no-scm

@@ -1,28 +1,27 @@
-"""Writes the shipped maps and their datasets; the same bytes every time.
+"""Writes the shipped maps and their datasets; the same worlds every time.
 
     python -m scripts.make_shipped_worlds
 
-maps/1 is one grassy hill, maps/2 a larger land with a lake, a tower, a house and trees.
+maps/1 is one grassy hill, maps/2 a larger land with a lake, a tower, a house and trees. The datasets are
+rings of views by the pose law of the teacher's images.
 """
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from voxsds.cameras import Camera, Frame, ray_bundle
+from voxsds.cameras import Camera, Frame
 from voxsds.datasets import write_dataset
-from voxsds.field import solid_field
 from voxsds.maps import BlockMap, write_map
 from voxsds.materials import AIR, DEFAULT_PALETTE, STONE
 from voxsds.params import read_params, read_section
-from voxsds.poses import orbit_pose
-from voxsds.render import render
-from voxsds.shading import lit_faces
-from voxsds.views import CameraSettings
+from voxsds.poses import PoseLaw, orbit_pose
+from voxsds.render import render_blocks
 from voxsds.worlds import TEACHER, Attributes, Structure, build
 
+REPOSITORY = Path(__file__).parent.parent
 VIEWS = 24
 ELEVATIONS = (20.0, 35.0, 50.0)  # degrees, one ring of views each
 RADIUS = 1.45  # in widths of the world
@@ -46,7 +45,11 @@ SHIPPED = {
         Attributes(
             "grassy",
             "lake",
-            (Structure("tower", "stone"), Structure("house", "plank", roof="dirt"), Structure("trees", None, 0)),
+            (
+                Structure("tower", "stone"),
+                Structure("house", "plank", roof="dirt"),
+                Structure("trees", None, 0),
+            ),
         ),
         seed=11,
         lift=6,
@@ -57,21 +60,26 @@ SHIPPED = {
 def shipped_world(shipped: Shipped) -> BlockMap:
     """The world as a map, lifted onto its stone."""
     blocks = build(shipped.attributes, np.random.default_rng(shipped.seed), TEACHER, shipped.size).blocks
+    top = blocks.shape[1] - shipped.lift
+    if blocks[:, top:].any():
+        raise ValueError(
+            f"lifting a world of {shipped.size} by {shipped.lift} pushes blocks out of it; lift it less"
+        )
     lifted = np.full(blocks.shape, STONE, np.int64)
-    lifted[:, shipped.lift :] = blocks[:, : blocks.shape[1] - shipped.lift]
-    if blocks[:, blocks.shape[1] - shipped.lift :].any():
-        raise ValueError(f"lifting a world of {shipped.size} by {shipped.lift} pushes blocks out of it; lift less")
-    assert (lifted != AIR).any()
-    return BlockMap(lifted, DEFAULT_PALETTE, Frame((shipped.size[0] / 2, shipped.size[2] / 2)), {"sequence": 1})
+    lifted[:, shipped.lift :] = blocks[:, :top]
+    return BlockMap(
+        lifted, DEFAULT_PALETTE, Frame((shipped.size[0] / 2, shipped.size[2] / 2)), {"sequence": 1}
+    )
 
 
-def cameras_around(world: BlockMap, settings: CameraSettings) -> list[Camera]:
-    """Rings of views at three elevations, turned against each other."""
+def cameras_around(world: BlockMap, law: PoseLaw) -> list[Camera]:
+    """Rings of views at three elevations, turned against each other: every 15 degrees one view."""
     ring = VIEWS // len(ELEVATIONS)
+    x, y, z = world.blocks.shape
     return [
         orbit_pose(
-            settings.law,
-            world.blocks.shape,
+            law,
+            (x, y, z),
             world.frame,
             IMAGE_SIZE,
             azimuth_degrees=360 * (i + level / len(ELEVATIONS)) / ring,
@@ -84,17 +92,25 @@ def cameras_around(world: BlockMap, settings: CameraSettings) -> list[Camera]:
     ]
 
 
+def write_shipped(number: int, root: Path) -> None:
+    """Writes `root`/maps/<number> and `root`/datasets/<number>."""
+    world = shipped_world(SHIPPED[number])
+    write_map(root / f"maps/{number}/map.json", world)
+    teacher = REPOSITORY / "teacher" / "params.yaml"
+    cameras = cameras_around(world, read_section(read_params(teacher), "poses", PoseLaw, where=str(teacher)))
+    images = render_blocks(world, cameras).movedim(1, -1).numpy()
+    write_dataset(root / f"datasets/{number}", cameras, list(images), capture_id=f"shipped-{number}")
+    print(f"maps/{number}: {int((world.blocks != AIR).sum()):,} blocks, {len(cameras)} views")
+
+
 def main() -> None:
-    settings = read_section(read_params(Path("params.yaml")), "cameras", CameraSettings)
-    for number, shipped in SHIPPED.items():
-        world = shipped_world(shipped)
-        write_map(Path(f"maps/{number}/map.json"), world)
-        cameras = cameras_around(world, settings)
-        field = solid_field(world.blocks, len(world.palette) - 1)
-        lit = torch.as_tensor(lit_faces(world.palette), dtype=torch.float32)
-        images = render(*field, lit, ray_bundle(cameras, world.frame)).rgba[:, :3].movedim(1, -1).numpy()
-        write_dataset(Path(f"datasets/{number}"), cameras, list(images), capture_id=f"shipped-{number}")
-        print(f"maps/{number}: {int((world.blocks != AIR).sum()):,} blocks, {len(cameras)} views")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--root", type=Path, default=REPOSITORY, help="folder that gets maps/ and datasets/")
+    root = parser.parse_args().root
+    for number in SHIPPED:
+        write_shipped(number, root)
 
 
 if __name__ == "__main__":

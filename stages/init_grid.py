@@ -13,7 +13,7 @@ from voxsds.gridfile import GridFile, write_grid
 from voxsds.inspection import draw_blocks
 from voxsds.maps import read_map
 from voxsds.params import read_params, read_section
-from voxsds.runlog import TEST_VIEWS
+from voxsds.views import TEST_VIEWS
 
 OUT = Path("out_local")
 

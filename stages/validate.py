@@ -33,6 +33,7 @@ def main() -> None:
     maps = [Path(f"maps/{params['map_id']}/{name}.json") for name in ("map", "map_optimized")]
     page = Page(
         prompt=run.prompt,
+        subtitle="map {map_id}, teacher {guidance}, lr {lr}, seed {seed}".format(**params),
         validation=validation,
         palette=run.after.palette,
         captions=1 + settings.distractors,

@@ -1,6 +1,6 @@
 """Is the teacher good enough to be shipped? Measures it, and writes the card and a sheet of samples.
 
-    python -m teacher.accept --data teacher/data/teacher --teacher models/tiny --evaluator models/evaluator
+python -m teacher.accept --data teacher/data/teacher --teacher models/tiny --evaluator models/evaluator
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline
+from diffusers import DDIMScheduler, StableDiffusionXLPipeline
 from jaxtyping import Float
 from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer
@@ -20,7 +20,7 @@ from transformers import CLIPModel, CLIPTokenizer
 from teacher.data import CaptionedRenders, load_renders, to_unit
 from teacher.optimization import start_processes
 from teacher.train_vae import reconstruction_psnr
-from voxsds.files import write_image, write_json
+from voxsds.files import read_json, write_image, write_json
 from voxsds.materials import DEFAULT_PALETTE
 from voxsds.params import read_params, read_section
 from voxsds.shading import SKY, lit_faces
@@ -51,13 +51,17 @@ class Judge:
     @torch.no_grad()
     def images(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
         """Unit embeddings of images in -1..1."""
-        parts = [self.model.get_image_features(part.to(self.device)).pooler_output for part in images.split(128)]
+        parts = [
+            self.model.get_image_features(part.to(self.device)).pooler_output for part in images.split(128)
+        ]
         return F.normalize(torch.cat(parts), dim=-1)
 
     @torch.no_grad()
     def texts(self, captions: Sequence[str]) -> Float[Tensor, "n d"]:
         """Unit embeddings of captions."""
-        ids = self.tokenizer(list(captions), padding="max_length", truncation=True, return_tensors="pt").input_ids
+        ids = self.tokenizer(
+            list(captions), padding="max_length", truncation=True, return_tensors="pt"
+        ).input_ids
         return F.normalize(self.model.get_text_features(ids.to(self.device)).pooler_output, dim=-1)
 
     def choice(self, images: Float[Tensor, "n 3 h w"], captions: Sequence[str]) -> list[int]:
@@ -69,7 +73,9 @@ def attributes_from(facts: dict) -> Attributes:
     return Attributes(**{**facts, "structures": tuple(Structure(**s) for s in facts["structures"])})
 
 
-def r_precision(judge: Judge, images: Tensor, own: list[str], pool: list[str], rng: np.random.Generator) -> float:
+def r_precision(
+    judge: Judge, images: Tensor, own: list[str], pool: list[str], rng: np.random.Generator
+) -> float:
     """Share of images whose own caption wins against 99 other captions of the pool."""
     wins = 0
     for image, caption in zip(images.split(1), own, strict=True):
@@ -92,24 +98,39 @@ def variants(attributes: Attributes, what: str) -> list[Attributes]:
             ]
         case "material" if first is not None and first.material is not None:
             others = [
-                replace(attributes, structures=(replace(first, material=material), *attributes.structures[1:]))
+                replace(
+                    attributes, structures=(replace(first, material=material), *attributes.structures[1:])
+                )
                 for material in MATERIALS
             ]
         case _:
             others = []
-    return [attributes, *(other for other in others if canonical_caption(other) != canonical_caption(attributes))]
+    return [
+        attributes,
+        *(other for other in others if canonical_caption(other) != canonical_caption(attributes)),
+    ]
 
 
 def attribute_accuracy(judge: Judge, images: Tensor, attributes: list[Attributes], what: str) -> float:
     """Share of images that the judge gives the right value of one attribute, the others being known."""
     choices = [(image, variants(a, what)) for image, a in zip(images.split(1), attributes, strict=True)]
-    right = [judge.choice(image, [canonical_caption(v) for v in vs]) == [0] for image, vs in choices if len(vs) > 1]
+    right = [
+        judge.choice(image, [canonical_caption(v) for v in vs]) == [0] for image, vs in choices if len(vs) > 1
+    ]
     return float(np.mean(right))
+
+
+def accuracies(judge: Judge, images: Tensor, attributes: list[Attributes]) -> dict[str, float]:
+    """Accuracy of each attribute."""
+    asked = ("biome", "structure", "material")
+    return {f"{what}_accuracy": attribute_accuracy(judge, images, attributes, what) for what in asked}
 
 
 def palette_adherence(images: Float[Tensor, "n 3 h w"], tolerance: float = 0.06) -> float:
     """Share of pixels within `tolerance` of a lit face colour or the sky."""
-    colors = torch.as_tensor(np.concatenate([lit_faces(DEFAULT_PALETTE).reshape(-1, 3), SKY[None]]), dtype=torch.float32)
+    colors = torch.as_tensor(
+        np.concatenate([lit_faces(DEFAULT_PALETTE).reshape(-1, 3), SKY[None]]), dtype=torch.float32
+    )
     pixels = (images.movedim(1, -1).reshape(-1, 3).cpu() + 1) / 2
     distances = [torch.cdist(part, colors, p=float("inf")).amin(-1) for part in pixels.split(65536)]
     return float((torch.cat(distances) < tolerance).float().mean())
@@ -136,7 +157,9 @@ def draw(pipeline: StableDiffusionXLPipeline, captions: list[str], settings: Acc
 
 
 @torch.no_grad()
-def prediction_errors(pipeline, data: CaptionedRenders, settings: AcceptanceSettings) -> dict[str, dict[str, float]]:
+def prediction_errors(
+    pipeline, data: CaptionedRenders, settings: AcceptanceSettings
+) -> dict[str, dict[str, float]]:
     """Mean squared noise error on held-out renders, with their caption and without."""
     device, generator = pipeline.device, torch.Generator().manual_seed(settings.seed)
     chosen = data.test_images[torch.randperm(len(data.test_images), generator=generator)[:256]]
@@ -160,7 +183,10 @@ def prediction_errors(pipeline, data: CaptionedRenders, settings: AcceptanceSett
                 ).sample,
                 noise,
             ).item()
-            for name, hidden, pool in (("conditional", context, pooled), ("unconditional", empty, empty_pooled))
+            for name, hidden, pool in (
+                ("conditional", context, pooled),
+                ("unconditional", empty, empty_pooled),
+            )
         }
     return errors
 
@@ -172,13 +198,17 @@ def sheet(images: Float[Tensor, "n 3 h w"], columns: int) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--teacher", type=Path, required=True)
     parser.add_argument("--evaluator", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("teacher/params.yaml"))
     args = parser.parse_args()
-    settings = read_section(read_params(args.params), "acceptance", AcceptanceSettings, where=str(args.params))
+    settings = read_section(
+        read_params(args.params), "acceptance", AcceptanceSettings, where=str(args.params)
+    )
     _, _, device = start_processes()
     data, rng = load_renders(args.data), np.random.default_rng(settings.seed)
     judge = Judge(args.evaluator, device)
@@ -195,13 +225,15 @@ def main() -> None:
     real = to_unit(torch.stack([data.images[w * data.views] for w in worlds]))
     own = [data.canonical[w] for w in worlds]
     held_out = [
-        Attributes(biome, "hills", (Structure(kind, material),)) for material, kind in sorted(HELD_OUT) for biome in BIOMES
+        Attributes(biome, "hills", (Structure(kind, material),))
+        for material, kind in sorted(HELD_OUT)
+        for biome in BIOMES
     ]
     unseen = draw(pipeline, [canonical_caption(a) for a in held_out], settings)
     card = {
         "samples": {
             "r_precision": r_precision(judge, samples, [data.canonical[w] for w in repeated], pool, rng),
-            **{f"{what}_accuracy": attribute_accuracy(judge, samples, attributes, what) for what in ("biome", "structure", "material")},
+            **accuracies(judge, samples, attributes),
             "held_out_pairs_structure_accuracy": attribute_accuracy(judge, unseen, held_out, "structure"),
             "held_out_pairs_material_accuracy": attribute_accuracy(judge, unseen, held_out, "material"),
             "palette_adherence": palette_adherence(samples),
@@ -217,9 +249,9 @@ def main() -> None:
         "evaluator": {
             "r_precision_real": r_precision(judge, real, own, pool, rng),
             "r_precision_shuffled": r_precision(judge, real.roll(1, 0), own, pool, rng),
-            **{f"{what}_accuracy_real": attribute_accuracy(judge, real, [attributes_from(data.attributes[w]) for w in worlds], what) for what in ("biome", "structure", "material")},
+            **accuracies(judge, real, [attributes_from(data.attributes[w]) for w in worlds]),
         },
-        "training": json.loads((args.teacher / "training.json").read_text()),
+        "training": read_json(args.teacher / "training.json"),
     }  # fmt: skip
     write_json(args.teacher / "teacher_card.json", card)
     prompts = [prompt for prompt in PROMPTS for _ in range(8)]

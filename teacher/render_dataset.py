@@ -52,10 +52,14 @@ def softened(blocks: np.ndarray, rng: np.random.Generator) -> Field:
     logits = np.where(occupied, 3.0, -3.0) + rng.uniform(0.5, 3.0) * noise / noise.std()
     opacity = 1 / (1 + np.exp(-logits / np.exp(rng.uniform(np.log(0.15), 0))))
     solids = len(DEFAULT_PALETTE) - 1
-    material = 4.0 * (blocks[..., None] == np.arange(1, solids + 1)) + rng.normal(size=(*blocks.shape, solids))
+    material = 4.0 * (blocks[..., None] == np.arange(1, solids + 1)) + rng.normal(
+        size=(*blocks.shape, solids)
+    )
     material = np.exp(material / np.exp(rng.uniform(np.log(0.2), np.log(2.0))))
     material /= material.sum(-1, keepdims=True)
-    return Field(torch.as_tensor(opacity, dtype=torch.float32), torch.as_tensor(material, dtype=torch.float32))
+    return Field(
+        torch.as_tensor(opacity, dtype=torch.float32), torch.as_tensor(material, dtype=torch.float32)
+    )
 
 
 def field_of(world: World) -> Field:
@@ -70,7 +74,9 @@ def draw(field: Field, views: int, law: PoseLaw, resolution: int, rng: np.random
     shape = field.opacity.shape
     frame = Frame((shape[0] / 2, shape[2] / 2))
     cameras = [sample_pose(law, tuple(shape), frame, resolution, rng) for _ in range(views)]
-    rgba = render(field.opacity, field.material, LIT, ray_bundle(cameras, frame), threshold=0.02, backend="numba").rgba
+    rgba = render(
+        field.opacity, field.material, LIT, ray_bundle(cameras, frame), threshold=0.02, backend="numba"
+    ).rgba
     return (rgba[:, :3].clamp(0, 1) * 255).round().byte().numpy()
 
 
@@ -95,7 +101,9 @@ def render_world(job: tuple[int, str, DatasetSettings, PoseLaw]) -> tuple[dict, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--style", choices=sorted(STYLES), required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("teacher/params.yaml"))

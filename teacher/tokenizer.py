@@ -43,4 +43,3 @@ def train_tokenizer(captions: Iterable[str], vocabulary_size: int, max_length: i
         pad_token=EOS,
         model_max_length=max_length,
     )
-

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -84,7 +83,9 @@ def new_text_config(settings: DenoiserSettings, tokenizer: CLIPTokenizer) -> CLI
 class Denoiser(nn.Module):
     """UNet and text encoders with one forward: noise predicted from noisy latents and token ids."""
 
-    def __init__(self, settings: DenoiserSettings, tokenizer: CLIPTokenizer, latent_size: int, resolution: int):
+    def __init__(
+        self, settings: DenoiserSettings, tokenizer: CLIPTokenizer, latent_size: int, resolution: int
+    ):
         super().__init__()
         self.unet = new_unet(settings, latent_size)
         self.text = CLIPTextModel(new_text_config(settings, tokenizer))
@@ -158,14 +159,18 @@ def new_scheduler() -> DDIMScheduler:
 
 def known_words(data: CaptionedRenders) -> str:
     """All words of the captions, one a line."""
-    words = {word.strip(",.") for wordings in data.captions for wording in wordings for word in wording.split()}
+    words = {
+        word.strip(",.") for wordings in data.captions for wording in wordings for word in wording.split()
+    }
     return "\n".join(sorted(words - {""})) + "\n"
 
 
 class Batches:
     """Random latents with one of their wordings each, some of them blank."""
 
-    def __init__(self, data: CaptionedRenders, latents: Tensor, tokenizer: CLIPTokenizer, settings: DenoiserSettings):
+    def __init__(
+        self, data: CaptionedRenders, latents: Tensor, tokenizer: CLIPTokenizer, settings: DenoiserSettings
+    ):
         self.latents, self.settings, self.views = latents, settings, data.views
         self.ids = token_table(tokenizer, data.captions).to(latents.device)
         self.blank = token_table(tokenizer, [[""]]).to(latents.device)[0, 0]
@@ -181,7 +186,9 @@ class Batches:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("teacher/params.yaml"))
@@ -190,7 +197,11 @@ def main() -> None:
     rank, processes, device = start_processes()
     data = load_renders(args.data)
     tokenizer = train_tokenizer((w for ws in data.captions for w in ws), settings.vocabulary, settings.tokens)
-    vae = AutoencoderKL.from_pretrained(args.out / "vae", torch_dtype=torch.float32).to(device).requires_grad_(False)
+    vae = (
+        AutoencoderKL.from_pretrained(args.out / "vae", torch_dtype=torch.float32)
+        .to(device)
+        .requires_grad_(False)
+    )
     batches = Batches(data, encode_all(vae, data.images, device), tokenizer, settings)
     vae.to("cpu")
     sizes = batches.latents.shape[-1], data.images.shape[-1]
@@ -206,7 +217,11 @@ def main() -> None:
     parameters = list(model.parameters())
     averaged = Averaged(parameters, settings.average)
     optimizer = torch.optim.AdamW(
-        parameters, settings.lr, betas=(0.9, 0.99), weight_decay=settings.weight_decay, fused=device.type == "cuda"
+        parameters,
+        settings.lr,
+        betas=(0.9, 0.99),
+        weight_decay=settings.weight_decay,
+        fused=device.type == "cuda",
     )
     if device.type == "cuda":
         model.unet.compile()
@@ -227,12 +242,19 @@ def main() -> None:
         averaged.update(step)
         step += 1
         if rank == 0 and step % 250 == 0:
-            print(f"denoiser step {step} of {clock.steps}: loss {loss.item():.4f}, {clock.elapsed:.0f} s", flush=True)
+            print(
+                f"denoiser step {step} of {clock.steps}: loss {loss.item():.4f}, {clock.elapsed:.0f} s",
+                flush=True,
+            )
         if rank == 0 and step % 2500 == 0:
             save()
     if rank == 0:
         save()
-        history = {"steps": step, "seconds": round(clock.elapsed), "samples": step * settings.batch * processes}
+        history = {
+            "steps": step,
+            "seconds": round(clock.elapsed),
+            "samples": step * settings.batch * processes,
+        }
         (args.out / "words.txt").write_text(known_words(data))
         (args.out / "training.json").write_text(json.dumps(history) + "\n")
         print(f"denoiser: {history}")

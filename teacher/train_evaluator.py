@@ -82,7 +82,10 @@ def augmented(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
 
 
 def contrastive_loss(
-    image: Float[Tensor, "b d"], text: Float[Tensor, "b d"], scale: Float[Tensor, ""], meaning: Int[Tensor, " b"]
+    image: Float[Tensor, "b d"],
+    text: Float[Tensor, "b d"],
+    scale: Float[Tensor, ""],
+    meaning: Int[Tensor, " b"],
 ) -> Float[Tensor, ""]:
     """InfoNCE both ways; pairs whose canonical captions are the same are all positives."""
     logits = scale * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
@@ -110,9 +113,14 @@ def retrieval(model: CLIPModel, data: CaptionedRenders, canonical_ids: Tensor, d
     chosen = data.test_images[torch.randperm(len(data.test_images), generator=generator)[:512]]
     by_caption = {caption: world for world, caption in enumerate(data.canonical)}
     unique = torch.tensor(list(by_caption.values()))
-    texts = torch.cat([model.get_text_features(canonical_ids[part].to(device)).pooler_output for part in unique.split(512)])
+    texts = torch.cat(
+        [model.get_text_features(canonical_ids[part].to(device)).pooler_output for part in unique.split(512)]
+    )
     images = torch.cat(
-        [model.get_image_features(to_unit(data.images[part]).to(device)).pooler_output for part in chosen.split(64)]
+        [
+            model.get_image_features(to_unit(data.images[part]).to(device)).pooler_output
+            for part in chosen.split(64)
+        ]
     )
     scores = (F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T).cpu()
     own = [list(by_caption).index(data.canonical[image // data.views]) for image in chosen.tolist()]
@@ -124,7 +132,9 @@ def retrieval(model: CLIPModel, data: CaptionedRenders, canonical_ids: Tensor, d
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("teacher/params.yaml"))
@@ -143,7 +153,11 @@ def main() -> None:
     parameters = list(model.parameters())
     averaged = Averaged(parameters, settings.average)
     optimizer = torch.optim.AdamW(
-        parameters, settings.lr, betas=(0.9, 0.98), weight_decay=settings.weight_decay, fused=device.type == "cuda"
+        parameters,
+        settings.lr,
+        betas=(0.9, 0.98),
+        weight_decay=settings.weight_decay,
+        fused=device.type == "cuda",
     )
     rate, clock, step = WarmupCosine(settings.lr, 500), Clock(settings.seconds), 0
     while (progress := clock.progress(step)) < 1:
@@ -174,7 +188,9 @@ def main() -> None:
         size={"shortest_edge": size}, crop_size={"height": size, "width": size},
         image_mean=[0.5, 0.5, 0.5], image_std=[0.5, 0.5, 0.5],
     ).save_pretrained(args.out)  # fmt: skip
-    print(f"evaluator: {step} steps in {clock.elapsed:.0f} s; held-out R-precision among 100: {precision:.3f}")
+    print(
+        f"evaluator: {step} steps in {clock.elapsed:.0f} s; held-out R-precision among 100: {precision:.3f}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The autoencoder: 128 px renders to 32 x 32 x 4 latents and back.
 
-    python -m teacher.train_vae --data teacher/data/teacher --out models/tiny
+python -m teacher.train_vae --data teacher/data/teacher --out models/tiny
 """
 
 import argparse
@@ -83,12 +83,15 @@ def latent_statistics(
     channels = (latents * scaling).transpose(0, 1).flatten(1)
     ends = {"low": 0.001, "high": 0.999}
     return scaling, {
-        end: [c.kthvalue(max(1, int(share * len(c)))).values.item() for c in channels] for end, share in ends.items()
+        end: [c.kthvalue(max(1, int(share * len(c)))).values.item() for c in channels]
+        for end, share in ends.items()
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("teacher/params.yaml"))
@@ -125,7 +128,9 @@ def main() -> None:
     vae.register_to_config(scaling_factor=scaling)
     vae.to("cpu", torch.float16, memory_format=torch.contiguous_format).save_pretrained(args.out / "vae")
     write_json(args.out / "latent_range.json", latent_range)
-    print(f"vae: {step} steps in {clock.elapsed:.0f} s; held-out PSNR {hard:.2f} dB, softened worlds {soft:.2f} dB")
+    print(
+        f"vae: {step} steps in {clock.elapsed:.0f} s; held-out {hard:.2f} dB, softened worlds {soft:.2f} dB"
+    )
 
 
 if __name__ == "__main__":

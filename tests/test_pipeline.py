@@ -17,12 +17,19 @@ from tests.helpers.pipeline_clone import clone, commit, environment, merged, run
 from tests.helpers.tiny_evaluator import save_tiny_evaluator
 from tests.helpers.tiny_pipeline import save_tiny_pipeline
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
 STEPS = 6
 QUICK = {
     "teachers": {"tiny": {"resolution": 32, "clamp": False}},
-    "train": {"steps": STEPS, "probe_every": 2, "image_every": 3, "checkpoint_every": 2},
+    "train": {
+        "steps": STEPS,
+        "probe_every": 2,
+        "image_every": 3,
+        "checkpoint_every": 2,
+        "occupancy_temperature": {"start": 1.0, "end": 1.0},  # so soft that a few steps can be seen
+        "material_temperature": {"start": 2.0, "end": 2.0},
+    },
     "validate": {
         "ring": {"views": 8},
         "image_size": 32,

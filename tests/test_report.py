@@ -20,7 +20,7 @@ from voxsds.materials import DEFAULT_PALETTE
 from voxsds.report.curves import HEIGHT, WIDTH, Series, curve, ticks
 from voxsds.report.gather import digest, provenance, read_history, read_test_images
 from voxsds.report.headline import headline
-from voxsds.report.page import MOMENTS, Page, data_uri, html, write_report
+from voxsds.report.page import MOMENTS, Page, corners, data_uri, html, write_report
 from voxsds.report.sheet import contact_sheet, to_bytes
 from voxsds.validation import validate
 
@@ -57,6 +57,7 @@ def page(tmp_path_factory):
     history = {"step": [0.0, 1.0, 2.0], "probe_eps": [0.3, 0.25, 0.2], "loss": [1.0, 3.0, 2.0]}
     return Page(
         prompt=EVIL,
+        subtitle=EVIL,
         validation=validation,
         palette=DEFAULT_PALETTE,
         captions=6,
@@ -142,6 +143,13 @@ def test_a_curve_that_falls_goes_down_and_to_the_right():
     (x0, y0), (x1, y1), (x2, y2) = points
     assert x0 < x1 < x2 and y0 < y1 < y2  # y counts downwards in SVG
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
+
+
+def test_a_value_that_is_held_between_measurements_is_drawn_where_it_was_measured():
+    steps = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    assert corners(steps, [3.0, 3.0, 2.0, 2.0, 2.0, 1.0]) == ([0.0, 2.0, 5.0], [3.0, 2.0, 1.0])
+    assert corners(steps, [3.0] * 6) == ([0.0, 5.0], [3.0, 3.0])
+    assert corners(steps, []) == ([], [])
 
 
 def test_the_contact_sheet_holds_every_view_before_and_after():

@@ -115,7 +115,7 @@ def test_a_schedule_without_betas_is_refused(copy):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"t_min": 0.6}, "t_min 0.6 and t_max"),
+        ({"t_min": (0.5, 0.6)}, r"t_min \[0.5, 0.6\] and t_max"),
         ({"t_max": (1.2, 0.5)}, "t_max"),
         ({"guidance_scale": -1.0}, "guidance_scale is -1.0"),
         ({"pixel_clip": 0.0}, "null switches it off"),

@@ -10,10 +10,10 @@ import torch
 from tests.helpers.edit import FRAME, SHAPE, house_on_grass, recipe, tower_on_snow, training, views
 from voxsds.guidance.oracle import OracleTeacher
 from voxsds.health import PATIENCE, TrainingStopped
-from voxsds.materials import DEFAULT_PALETTE, PLANK
+from voxsds.materials import PLANK
 from voxsds.recipe import Penalties, Span
 from voxsds.training import PROBE_TIMESTEPS, Training, train
-from voxsds.views import ORBIT, ViewSource, jittered
+from voxsds.views import ORBIT, jittered
 
 SIZE = 16  # pixels; small, for speed
 
@@ -213,9 +213,3 @@ def test_probe_views_are_spread_over_the_dataset():
 def test_no_shares_of_views_is_refused():
     with pytest.raises(ValueError, match="at least one of them positive"):
         recipe(cameras=(0.0, 0.0, 0.0))
-
-
-def test_source_and_palette_agree_on_materials():
-    run = short()
-    assert isinstance(run.source, ViewSource) and len(run.lit) == len(DEFAULT_PALETTE) - 1
-    assert (run.grid.blocks() == PLANK).sum() == 64

@@ -189,7 +189,7 @@ def _number_hint(value: Any) -> str:
 
 
 def _hint(name: Any, known: Any) -> str:
-    near = difflib.get_close_matches(str(name), list(map(str, known)), n=1)
+    near = difflib.get_close_matches(str(name), list(map(str, known)), n=1, cutoff=0.7)
     return f". Did you mean {near[0]!r}?" if near else ""
 
 

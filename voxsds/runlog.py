@@ -29,8 +29,8 @@ from tqdm import tqdm
 from voxsds.checkpoint import Checkpoint
 from voxsds.files import write_bytes, write_image, write_json
 from voxsds.training import StepRecord, Training, train
+from voxsds.views import TEST_VIEWS
 
-TEST_VIEWS = 3
 LINE_EVERY = 50  # steps, where there is no terminal to draw a progress bar on
 
 Row = dict[str, Any]

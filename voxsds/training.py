@@ -82,6 +82,7 @@ class Training:
         )
         self.occupancy_temperature = Geometric(**asdict(settings.occupancy_temperature), steps=settings.steps)
         self.material_temperature = Geometric(**asdict(settings.material_temperature), steps=settings.steps)
+        self.t_min = Linear(*recipe.teacher.t_min, steps=settings.steps)
         self.t_max = Linear(*recipe.teacher.t_max, steps=settings.steps)
         self.camera_draws = np.random.default_rng([recipe.seed, 0])
         self.timestep_draws, self.noise_draws = _generator(recipe.seed, 1), _generator(recipe.seed, 2)
@@ -155,9 +156,9 @@ class Training:
     def _timesteps(self) -> Int[Tensor, " views"]:
         teacher = self.recipe.teacher
         total = len(self.teacher.alphas_cumprod)
-        t_max = self.t_max.at(self.step)
+        t_min, t_max = self.t_min.at(self.step), self.t_max.at(self.step)
         draws = self.timestep_draws
-        return sds.draw_timesteps(self.settings.views, teacher.t_min, t_max, total, teacher.timesteps, draws)
+        return sds.draw_timesteps(self.settings.views, t_min, t_max, total, teacher.timesteps, draws)
 
     def _ask(
         self, rendering: Rendering, rays: RayBundle, timesteps: Int[Tensor, " views"]

@@ -10,6 +10,7 @@ from voxsds.cameras import Camera, Frame
 from voxsds.poses import PoseLaw, sample_pose
 
 ORBIT = -1  # in place of a dataset view's index
+TEST_VIEWS = 3  # the first of the dataset: those of the test images
 
 
 @dataclass(frozen=True)

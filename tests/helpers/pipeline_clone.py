@@ -26,8 +26,7 @@ def clone(folder: Path, overlay: Mapping[str, Any], leave_out: Sequence[str] = (
     Nothing that DVC made is taken along. `leave_out` names folders that the caller provides.
     """
     for name in _project_files():
-        top = name.split("/")[0]
-        wanted = name in FILES or top in CODE
+        wanted = name in FILES or (name.split("/")[0] in CODE and not name.endswith("map_optimized.json"))
         if wanted and not any(name.startswith(left + "/") for left in leave_out) and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)

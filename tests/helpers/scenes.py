@@ -40,7 +40,7 @@ def parallel(starts, direction) -> RayBundle:
 
 
 def axis_bundle(shape=SHAPE) -> RayBundle:
-    """Rays exactly along every axis, both ways, through the middle, between voxels and along the grid's sides."""
+    """Rays exactly along every axis, both ways, inside, between voxels and along the grid's sides."""
     bundles = []
     for axis in range(3):
         for sign in (1.0, -1.0):

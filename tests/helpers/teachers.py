@@ -23,7 +23,7 @@ def teacher_settings(model: Path | str, **changes: Any) -> TeacherSettings:
         resolution=32,
         guidance_scale=5.0,
         weight="as",
-        t_min=0.02,
+        t_min=(0.02, 0.02),
         t_max=(0.98, 0.5),
         timesteps=None,
         clamp=False,

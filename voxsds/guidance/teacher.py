@@ -79,8 +79,8 @@ class TeacherSettings:
     resolution: int  # pixels; renders of other sizes are resized
     guidance_scale: float  # 0 ignores the prompt, 1 is the teacher's own conditional prediction
     weight: WeightKind
-    t_min: float  # noise levels as shares of the schedule
-    t_max: tuple[float, float]  # at the first and the last step
+    t_min: tuple[float, float]  # noise levels as shares of the schedule, at the first and the last step
+    t_max: tuple[float, float]  # likewise
     timesteps: tuple[int, ...] | None  # the only ones to ask at; null: all
     clamp: bool  # keep clean estimates in the range of the latents of real images
     pixel_clip: float | None  # limit of an image's gradient per pixel, in 90th percentiles
@@ -89,15 +89,15 @@ class TeacherSettings:
 
     def __post_init__(self) -> None:
         """ValueError with all that is out of range."""
-        start, end = self.t_max
         wrong = [
             message
             for holds, message in (
                 (self.resolution > 0, f"resolution is {self.resolution}, must be positive"),
                 (self.guidance_scale >= 0, f"guidance_scale is {self.guidance_scale}, must not be negative"),
                 (
-                    0 <= self.t_min <= min(start, end) and max(start, end) <= 1,
-                    f"t_min {self.t_min} and t_max {list(self.t_max)} must satisfy 0 <= t_min <= t_max <= 1",
+                    all(0 <= low <= high <= 1 for low, high in zip(self.t_min, self.t_max, strict=True)),
+                    f"t_min {list(self.t_min)} and t_max {list(self.t_max)} must satisfy "
+                    "0 <= t_min <= t_max <= 1",
                 ),
                 (
                     self.pixel_clip is None or self.pixel_clip > 0,

@@ -15,8 +15,8 @@ def headline(folder: Path) -> str:
     figures = read_json(folder / "metrics.json")
     verdicts = figures["verdicts"]
     total = verdicts["passed"] + verdicts["failed"]
-    lines = [f"{label:<40}{text}" for label, text in headline_numbers(figures)]
-    lines.append(f"{'criteria passed':<40}{verdicts['passed']} of {total}")
+    lines = [f"{label:<44}{text}" for label, text in headline_numbers(figures)]
+    lines.append(f"{'criteria passed':<44}{verdicts['passed']} of {total}")
     return "\n".join(["", *lines, "", f"report: {(folder / 'index.html').resolve()}"])
 
 

@@ -33,6 +33,7 @@ class Page:
     """What the report tells."""
 
     prompt: str
+    subtitle: str  # which run this is, in a line
     validation: Validation
     palette: Palette
     captions: int  # that the prompt is retrieved among, itself counted
@@ -60,6 +61,7 @@ def html(page: Page) -> str:
     figures, verdicts = page.validation.figures, page.validation.verdicts
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         prompt=page.prompt,
+        subtitle=page.subtitle,
         verdicts=verdicts,
         failed=[v for v in verdicts if not v.passed],
         passed=sum(v.passed for v in verdicts),
@@ -85,14 +87,22 @@ def charts(history: Mapping[str, Sequence[float]]) -> list[Markup]:
         named = [(name, history[column]) for column, name in columns.items() if column in history]
         return curve(title, [Series(name, steps, values) for name, values in named])
 
+    measured = corners(steps, history.get("probe_eps", []))
     return [
-        chart("Probe error", {"probe_eps": "told the prompt"}),
+        curve("Probe error", [Series("told the prompt", *measured)]),
         chart("SDS loss (noisy)", {"loss": "loss"}),
         chart("Gradient norms", {"occupancy_grad_norm": "occupancy", "material_grad_norm": "materials"}),
         chart("Blocks in the grid", {"num_active_voxels": "blocks"}),
         chart("Mean occupancy", {"occupancy_mean": "mean occupancy"}),
         chart("Temperatures", {"occupancy_temperature": "occupancy", "temperature": "materials"}),
     ]
+
+
+def corners(steps: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Where a column that keeps its last value between measurements was measured, and what."""
+    last = len(values) - 1
+    kept = [i for i, value in enumerate(values) if i in (0, last) or value != values[i - 1]]
+    return [steps[i] for i in kept], [values[i] for i in kept]
 
 
 def data_uri(image: Float[Tensor, "3 height width"]) -> str:
