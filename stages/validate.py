@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from transformers.utils import logging
+
 from voxsds.datasets import read_dataset
 from voxsds.evaluator import Evaluator, distractor_captions
 from voxsds.files import read_json, write_json
@@ -24,6 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     params = read_params(parser.parse_args().params)
+    logging.disable_progress_bar()
     settings = read_section(params, "validate", ValidateSettings)
     law = read_section(params, "cameras", CameraSettings).law
     run = load_run(params, read_section(params, "gradcheck", GradcheckSettings))
