@@ -1,0 +1,20 @@
+"""What holds for all tests."""
+
+import os
+
+import pytest
+import torch
+from hypothesis import settings
+
+# How long one example takes says more about the machine's other work than about the code.
+settings.register_profile("voxsds", deadline=None)
+settings.load_profile("voxsds")
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked `cuda` are skipped without a GPU, unless REQUIRE_CUDA=1 asks for them to fail."""
+    if torch.cuda.is_available() or os.environ.get("REQUIRE_CUDA") == "1":
+        return
+    for item in items:
+        if item.get_closest_marker("cuda"):
+            item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU"))
