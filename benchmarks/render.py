@@ -101,7 +101,9 @@ def compile_times() -> dict[str, float]:
 
 def machine() -> dict[str, Any]:
     """What the figures were taken on and with."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
+    # "-dirty": the working tree differs from that commit
+    describe = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    commit = subprocess.run(describe, capture_output=True, text=True)
     cpu = platform.processor()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -123,7 +125,7 @@ def machine() -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/render_cpu.json"))
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=40)
     arguments = parser.parse_args()
     result: dict[str, Any] = {"machine": machine(), "cases": []}
     for shape, side in CASES:

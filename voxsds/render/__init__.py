@@ -61,8 +61,9 @@ def render(
 
     An opacity at or under `threshold` is drawn as zero, yet gets the exact derivative there,
     dC/da_i = T_i (c_i - B_i), B_i being the light that comes from behind the voxel; its material gets
-    zero. A ray ends at a transmittance of `min_transmittance` or less (an error of no more than that
-    a pixel), but what is behind its last voxel is still counted in that voxel's derivative.
+    zero. A ray ends at a transmittance of `min_transmittance` or less. That is also the largest error, a
+    ray, of a colour and of its derivative with any opacity: what is behind the voxel that ended the ray
+    is still counted in that voxel's derivative.
 
     The voxel that holds the camera is not entered: it is not drawn and gets no gradient. A grey block
     (0.5) of opacity 0.5 before a white background gives 0.75 with A = 0.5.

@@ -107,8 +107,10 @@ def _records(shape):
 def _walk(eye, direction, opacity, threshold, stop, beyond, records):
     """Record the voxels that one ray enters, in order, until its transmittance is at most `stop`.
 
-    With `beyond`, the walk goes on past its end with a fresh transmittance until that ends as well:
-    what would be seen without the last voxel. Returns (voxels recorded, of these before the end).
+    With `beyond`, the walk goes on past that end until nothing further back can change a derivative by
+    more than `stop`: light from there enters dC/da_i with the weight prod_{j != i} (1 - a_j), at most
+    the product without its least factor. Behind an opaque voxel, that is what was in front of it.
+    Returns (voxels recorded, of these before the end).
     """
     voxels, axes, arrivals, drawn = records
     meets, inside, axis, end, voxel, along_x, along_y, along_z = _enter(eye, direction, opacity.shape)
@@ -118,7 +120,7 @@ def _walk(eye, direction, opacity, threshold, stop, beyond, records):
     oy, inverse_y, plane_y, ty, step_y, stride_y = along_y
     oz, inverse_z, plane_z, tz, step_z, stride_z = along_z
     flat = opacity.reshape(-1)
-    transmittance = 1.0
+    transmittance, least, others = 1.0, 1.0, 1.0
     count, ended = 0, -1
     while True:
         if not inside:
@@ -126,12 +128,20 @@ def _walk(eye, direction, opacity, threshold, stop, beyond, records):
             opaque = 0.0 if a <= threshold else np.float64(a)
             voxels[count], axes[count], arrivals[count], drawn[count] = voxel, axis, transmittance, opaque
             count += 1
-            transmittance *= 1.0 - opaque
+            passed = 1.0 - opaque
+            transmittance *= passed
+            if passed < least:
+                others *= least
+                least = passed
+            else:
+                others *= passed
             if transmittance <= stop:
                 if ended >= 0 or not beyond:
                     break
                 ended = count
-                transmittance = 1.0
+                transmittance = others
+                if transmittance <= stop:
+                    break
         inside = False
         if tx <= ty and tx <= tz:
             if tx >= end:
