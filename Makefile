@@ -29,8 +29,9 @@ format: env  ## rewrite the code in the project's format
 	ruff format $(LINTED)
 	ruff check --fix $(LINTED)
 
-bench: env  ## speed of the renderers, then the eight prompts (an hour)
-	set -e; for script in benchmarks/*.py; do python -m benchmarks.$$(basename $$script .py); done
+bench: env  ## speed of the renderers, then the eight prompts
+	python -m benchmarks.render
+	python -m benchmarks.prompts
 
 clean:  ## remove results and caches, keep the environment (checkpoints too: out_local/ckpt)
 	rm -rf out_local .pytest_cache .ruff_cache .hypothesis .import_linter_cache dvc_plots

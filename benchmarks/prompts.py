@@ -8,12 +8,10 @@ are written anew after every prompt, so a run that is stopped leaves what it has
 
 import argparse
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -22,6 +20,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from benchmarks.machine import machine
 from voxsds.files import read_image, read_json, write_image, write_json
 from voxsds.worlds import PROMPTS
 
@@ -32,9 +31,8 @@ STAGES = ("gradcheck", "init_grid", "train", "export", "validate")
 SHEET_WIDTH = 1400  # pixels
 
 
-def run_prompt(prompt: str, overlay: dict[str, Any], folder: Path) -> dict[str, Any]:
+def run_prompt(params: dict[str, Any], folder: Path) -> dict[str, Any]:
     """All stages in `folder`, a workspace of their own; the figures of the report."""
-    params = yaml.safe_load(Path("params.yaml").read_text()) | overlay | {"prompt": prompt}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     world = f"maps/{params['map_id']}"
     shutil.copytree(world, folder / world)
@@ -59,17 +57,6 @@ def summary(runs: dict[str, dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def machine() -> dict[str, Any]:
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    versions = {name: version(name) for name in ("torch", "numba", "diffusers", "transformers")}
-    return {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-        "python": platform.python_version(),
-        "commit": commit.stdout.strip(),
-        **versions,
-    }
-
-
 def stacked(pictures: list[Path]) -> np.ndarray:
     """The before-and-after sheets of all prompts, one under the other."""
     rows = []
@@ -89,15 +76,16 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, default=SHEET)
     args = parser.parse_args()
     params = yaml.safe_load(Path("params.yaml").read_text())
-    overlay = {"train": params["train"] | {"steps": args.steps}} if args.steps else {}
-    runs, pictures = {}, []
+    if args.steps:
+        params["train"]["steps"] = args.steps
+    about, runs, pictures = machine(), {}, []
     with tempfile.TemporaryDirectory() as temporary:
         for number, prompt in enumerate(args.only):
             folder = Path(temporary) / str(number)
             folder.mkdir()
-            runs[prompt] = run_prompt(prompt, overlay, folder)
+            runs[prompt] = run_prompt(params | {"prompt": prompt}, folder)
             pictures.append(folder / "out_local/report/before_after.png")
-            write_json(args.out, {**machine(), "summary": summary(runs), "runs": runs})
+            write_json(args.out, {"machine": about, "summary": summary(runs), "runs": runs})
             write_image(args.sheet, stacked(pictures))
             print(prompt, runs[prompt]["quality"], flush=True)
     print(summary(runs))

@@ -2,20 +2,18 @@
 
 import argparse
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 
+from benchmarks.machine import machine
 from voxsds.cameras import Frame, RayBundle, look_at, ray_bundle
 from voxsds.field import Field
 from voxsds.files import write_json
@@ -97,29 +95,6 @@ def compile_times() -> dict[str, float]:
         runs = [subprocess.run(command, env=environment, check=True, capture_output=True) for _ in range(2)]
     compiled, cached = (round(float(run.stdout), 3) for run in runs)
     return {"compile_s": compiled, "cached_load_s": cached}
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were taken on and with."""
-    # "-dirty": the working tree differs from that commit
-    describe = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-    commit = subprocess.run(describe, capture_output=True, text=True)
-    cpu = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), cpu)
-    return {
-        "cpu": cpu,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load_before": [round(load, 2) for load in os.getloadavg()],
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numba": numba.__version__,
-        "numpy": np.__version__,
-        "commit": commit.stdout.strip() or None,
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
 
 
 def main() -> None:

@@ -1,10 +1,12 @@
 """What the three trainings share: the clock, the learning rate, averaged weights, several processes."""
 
+import argparse
 import math
 import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -75,6 +77,17 @@ class Averaged:
 def _synchronise() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def training_arguments(description: str | None) -> argparse.Namespace:
+    """Where the renders are, where the model goes, and which settings to train it with."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--params", type=Path, default=Path("teacher/params.yaml"))
+    return parser.parse_args()
 
 
 def start_processes() -> tuple[int, int, torch.device]:

@@ -5,7 +5,6 @@
 Writes a folder in the layout of stabilityai/stable-diffusion-xl-base-1.0; the VAE must be there already.
 """
 
-import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,14 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from teacher.data import CaptionedRenders, load_renders, to_unit, token_table
-from teacher.optimization import Averaged, Clock, WarmupCosine, average_gradients, start_processes
+from teacher.optimization import (
+    Averaged,
+    Clock,
+    WarmupCosine,
+    average_gradients,
+    start_processes,
+    training_arguments,
+)
 from teacher.tokenizer import train_tokenizer
 from voxsds.params import read_params, read_section
 
@@ -186,13 +192,7 @@ class Batches:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--params", type=Path, default=Path("teacher/params.yaml"))
-    args = parser.parse_args()
+    args = training_arguments(__doc__)
     settings = read_section(read_params(args.params), "denoiser", DenoiserSettings, where=str(args.params))
     rank, processes, device = start_processes()
     data = load_renders(args.data)

@@ -5,9 +5,7 @@
 Contrastive training in transformers' CLIPModel format, so that OpenAI's CLIP can take its place.
 """
 
-import argparse
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +14,7 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from teacher.data import CaptionedRenders, load_renders, to_unit, token_table
-from teacher.optimization import Averaged, Clock, WarmupCosine, start_processes
+from teacher.optimization import Averaged, Clock, WarmupCosine, start_processes, training_arguments
 from teacher.tokenizer import train_tokenizer
 from voxsds.params import read_params, read_section
 
@@ -132,13 +130,7 @@ def retrieval(model: CLIPModel, data: CaptionedRenders, canonical_ids: Tensor, d
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--params", type=Path, default=Path("teacher/params.yaml"))
-    args = parser.parse_args()
+    args = training_arguments(__doc__)
     settings = read_section(read_params(args.params), "evaluator", EvaluatorSettings, where=str(args.params))
     _, _, device = start_processes()
     torch.manual_seed(settings.seed)

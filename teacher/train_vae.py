@@ -3,10 +3,8 @@
 python -m teacher.train_vae --data teacher/data/teacher --out models/tiny
 """
 
-import argparse
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from teacher.data import load_renders, to_unit
-from teacher.optimization import Clock, WarmupCosine, start_processes
+from teacher.optimization import Clock, WarmupCosine, start_processes, training_arguments
 from voxsds.files import write_json
 from voxsds.params import read_params, read_section
 
@@ -89,13 +87,7 @@ def latent_statistics(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--params", type=Path, default=Path("teacher/params.yaml"))
-    args = parser.parse_args()
+    args = training_arguments(__doc__)
     settings = read_section(read_params(args.params), "vae", VaeSettings, where=str(args.params))
     data = load_renders(args.data)
     _, _, device = start_processes()
