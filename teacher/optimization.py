@@ -30,26 +30,32 @@ class WarmupCosine:
 class Clock:
     """Turns a budget in seconds into a number of steps, the same on every process.
 
-    The first `calibration` steps are timed after a warm-up; until then progress is 0.
+    The first `calibration` steps are timed after a warm-up, in which kernels are compiled; until then
+    progress is 0. A training that was left and goes on later keeps the number of steps it had.
     """
 
-    def __init__(self, seconds: float, warmup: int = 100, calibration: int = 200):
+    def __init__(self, seconds: float, steps: int | None = None, warmup: int = 100, calibration: int = 200):
         self.seconds, self.warmup, self.calibration = seconds, warmup, calibration
         self.start = time.perf_counter()
         self.mark = 0.0
-        self.steps: int | None = None
+        self.steps = steps
 
     def progress(self, step: int) -> float:
-        if step == self.warmup:
+        """0 at the first step, 1 where the budget is spent."""
+        if self.steps is None and step == self.warmup:
             _synchronise()
             self.mark = time.perf_counter()
-        if step == self.warmup + self.calibration:
+        if self.steps is None and step == self.warmup + self.calibration:
             _synchronise()
             now = time.perf_counter()
             per_step = (now - self.mark) / self.calibration
             left = (self.seconds - (now - self.start)) / per_step
             self.steps = step + max(1, int(agreed(left)))
         return step / self.steps if self.steps else 0.0
+
+    def is_over(self, step: int, seconds: float) -> bool:
+        """Whether this process has been at it for so long, the same on every process; asked now and then."""
+        return step % 50 == 0 and agreed(self.elapsed) > seconds
 
     @property
     def elapsed(self) -> float:
@@ -87,6 +93,13 @@ def training_arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("teacher/params.yaml"))
+    parser.add_argument(
+        "--stop-after",
+        type=float,
+        default=math.inf,
+        metavar="SECONDS",
+        help="leave the training to a later call of the same command",
+    )
     return parser.parse_args()
 
 

@@ -11,8 +11,8 @@ import argparse
 import multiprocessing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import numba
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
@@ -30,7 +30,8 @@ from voxsds.worlds.captions import canonical_caption, caption
 from voxsds.worlds.styles import STYLES
 from voxsds.worlds.world import World, generate
 
-LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32, device=DEVICE)
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class DatasetSettings:
     worlds: int
     views: int  # renders of each world
     wordings: int  # captions of each world
-    soft_share: float  # further renders of softened worlds, as a share of the clean ones
+    soft_worlds: int  # the first of the worlds, rendered once more after softening
     large_share: float  # worlds of twice the size
     test_share: float  # worlds kept out of training
     resolution: int  # pixels
@@ -62,8 +63,33 @@ def softened(blocks: np.ndarray, rng: np.random.Generator) -> Field:
     )
 
 
+class Sample(NamedTuple):
+    """One world: what is said of it, what is drawn of it, and a softened version of some."""
+
+    facts: dict
+    world: World
+    soft: Field | None
+
+
+def sample(job: tuple[int, str, DatasetSettings]) -> Sample:
+    """World number `index` of a dataset."""
+    index, style_name, settings = job
+    rng = np.random.default_rng([settings.seed, index])
+    style = STYLES[style_name]
+    size = (64, 48, 64) if rng.random() < settings.large_share else (32, 24, 32)
+    world = generate(settings.seed + index, style, size)
+    captions = [world.caption] + [caption(world.attributes, style, rng) for _ in range(settings.wordings - 1)]
+    facts = {
+        "captions": captions,
+        "canonical": canonical_caption(world.attributes),
+        "attributes": asdict(world.attributes),
+        "test": bool(rng.random() < settings.test_share),
+    }
+    return Sample(facts, world, softened(world.blocks, rng) if index < settings.soft_worlds else None)
+
+
 def field_of(world: World) -> Field:
-    field = solid_field(torch.as_tensor(world.blocks.astype(np.int64)), len(DEFAULT_PALETTE) - 1)
+    field = solid_field(world.blocks, len(DEFAULT_PALETTE) - 1, device=DEVICE)
     if world.opacity is None:
         return field
     return Field(torch.as_tensor(world.opacity, dtype=torch.float32), field.material)
@@ -74,30 +100,9 @@ def draw(field: Field, views: int, law: PoseLaw, resolution: int, rng: np.random
     shape = field.opacity.shape
     frame = Frame((shape[0] / 2, shape[2] / 2))
     cameras = [sample_pose(law, tuple(shape), frame, resolution, rng) for _ in range(views)]
-    rgba = render(
-        field.opacity, field.material, LIT, ray_bundle(cameras, frame), threshold=0.02, backend="numba"
-    ).rgba
-    return (rgba[:, :3].clamp(0, 1) * 255).round().byte().numpy()
-
-
-def render_world(job: tuple[int, str, DatasetSettings, PoseLaw]) -> tuple[dict, np.ndarray, np.ndarray]:
-    """One world: its captions, its renders, and renders of a softened version of it."""
-    index, style_name, settings, law = job
-    rng = np.random.default_rng([settings.seed, index])
-    style = STYLES[style_name]
-    size = (64, 48, 64) if rng.random() < settings.large_share else (32, 24, 32)
-    world = generate(settings.seed + index, style, size)
-    captions = [world.caption] + [caption(world.attributes, style, rng) for _ in range(settings.wordings - 1)]
-    images = draw(field_of(world), settings.views, law, settings.resolution, rng)
-    soft_views = int(rng.binomial(settings.views, settings.soft_share))
-    soft = draw(softened(world.blocks, rng), max(soft_views, 1), law, settings.resolution, rng)[:soft_views]
-    facts = {
-        "captions": captions,
-        "canonical": canonical_caption(world.attributes),
-        "attributes": asdict(world.attributes),
-        "test": bool(rng.random() < settings.test_share),
-    }
-    return facts, images, soft
+    rays = ray_bundle(cameras, frame, device=DEVICE)
+    rgba = render(field.opacity.to(DEVICE), field.material.to(DEVICE), LIT, rays, threshold=0.02).rgba
+    return (rgba[:, :3].clamp(0, 1) * 255).round().byte().cpu().numpy()
 
 
 def main() -> None:
@@ -113,25 +118,22 @@ def main() -> None:
     law = read_section(params, "poses", PoseLaw, where=str(args.params))
 
     args.out.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(settings.seed)
     shape = (settings.worlds * settings.views, 3, settings.resolution, settings.resolution)
     images = open_memmap(args.out / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
     facts, soft = [], []
-    jobs = [(index, args.style, settings, law) for index in range(settings.worlds)]
-    with multiprocessing.get_context("spawn").Pool(initializer=_one_thread) as pool:
-        for index, (fact, clean, softs) in enumerate(pool.imap(render_world, jobs, chunksize=16)):
-            images[index * settings.views : (index + 1) * settings.views] = clean
-            facts.append(fact)
-            soft.append(softs)
+    jobs = [(index, args.style, settings) for index in range(settings.worlds)]
+    with multiprocessing.get_context("spawn").Pool(initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for index, made in enumerate(pool.imap(sample, jobs, chunksize=16)):
+            rows = slice(index * settings.views, (index + 1) * settings.views)
+            images[rows] = draw(field_of(made.world), settings.views, law, settings.resolution, rng)
+            if made.soft is not None:
+                soft.append(draw(made.soft, settings.views, law, settings.resolution, rng))
+            facts.append(made.facts)
     images.flush()
-    np.save(args.out / "soft.npy", np.concatenate(soft))
+    np.save(args.out / "soft.npy", np.concatenate(soft) if soft else images[:0])
     write_json(args.out / "captions.json", {"views": settings.views, "worlds": facts})
     print(f"{args.out}: {settings.worlds} worlds, {len(images)} clean and {sum(map(len, soft))} soft renders")
-
-
-def _one_thread() -> None:
-    """Workers run side by side; each draws on one core."""
-    torch.set_num_threads(1)
-    numba.set_num_threads(1)
 
 
 if __name__ == "__main__":

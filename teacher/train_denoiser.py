@@ -5,7 +5,6 @@
 Writes a folder in the layout of stabilityai/stable-diffusion-xl-base-1.0; the VAE must be there already.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from teacher.optimization import (
     training_arguments,
 )
 from teacher.tokenizer import train_tokenizer
+from voxsds.files import write_json
 from voxsds.params import read_params, read_section
 
 
@@ -112,9 +112,14 @@ class Denoiser(nn.Module):
 @torch.no_grad()
 def encode_all(vae: AutoencoderKL, images: Tensor, device: torch.device) -> Float[Tensor, "images c h w"]:
     """Scaled latents of every image, in half precision on the device."""
-    scale = vae.config.scaling_factor
-    parts = [vae.encode(to_unit(part.to(device))).latent_dist.mean * scale for part in images.split(512)]
-    return torch.cat([part.half() for part in parts])
+    vae.to(memory_format=torch.channels_last)
+    parts = []
+    for part in images.split(512):
+        pixels = to_unit(part.to(device)).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            mean = vae.encode(pixels).latent_dist.mean
+        parts.append((mean.float() * vae.config.scaling_factor).half())
+    return torch.cat(parts)
 
 
 def noise_error(
@@ -191,73 +196,112 @@ class Batches:
         return latents, torch.where(dropped[:, None], self.blank, ids)
 
 
+class DenoiserTraining:
+    """Model, averaged weights, optimizer and clock: all that a training goes on with."""
+
+    def __init__(self, model: Denoiser, settings: DenoiserSettings, device: torch.device):
+        self.model, self.settings, self.device = model, settings, device
+        self.parameters = list(model.parameters())
+        self.averaged = Averaged(self.parameters, settings.average)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            settings.lr,
+            betas=(0.9, 0.99),
+            weight_decay=settings.weight_decay,
+            fused=device.type == "cuda",
+        )
+        self.rate, self.clock, self.step = WarmupCosine(settings.lr, 500), Clock(settings.seconds), 0
+        self.alphas_cumprod = new_scheduler().alphas_cumprod.to(device)
+        self.seconds_before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + self.clock.elapsed
+
+    def advance(self, latents: Tensor, ids: Tensor, progress: float) -> Float[Tensor, ""]:
+        """One step; the loss before it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate.at(self.step, progress)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            loss = noise_error(self.model, latents, ids, self.alphas_cumprod, self.settings.snr_gamma)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        average_gradients(self.parameters)
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.averaged.update(self.step)
+        self.step += 1
+        return loss.detach()
+
+    def save(self, path: Path) -> None:
+        """Everything, at once or not at all."""
+        partial = path.with_suffix(".partial")
+        state = {
+            "model": self.model.state_dict(),
+            "mean": self.averaged.mean,
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "steps": self.clock.steps,
+            "seconds": self.seconds,
+        }
+        torch.save(state, partial)
+        partial.replace(path)
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.averaged.mean = state["mean"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds_before = state["step"], state["seconds"]
+        self.clock = Clock(self.settings.seconds, state["steps"])
+
+
 def main() -> None:
     args = training_arguments(__doc__)
     settings = read_section(read_params(args.params), "denoiser", DenoiserSettings, where=str(args.params))
     rank, processes, device = start_processes()
     data = load_renders(args.data)
     tokenizer = train_tokenizer((w for ws in data.captions for w in ws), settings.vocabulary, settings.tokens)
-    vae = (
-        AutoencoderKL.from_pretrained(args.out / "vae", torch_dtype=torch.float32)
-        .to(device)
-        .requires_grad_(False)
-    )
-    batches = Batches(data, encode_all(vae, data.images, device), tokenizer, settings)
-    vae.to("cpu")
-    sizes = batches.latents.shape[-1], data.images.shape[-1]
-
-    def save() -> None:
-        shipped = Denoiser(settings, tokenizer, *sizes).eval()
-        averaged.copy_to(shipped.parameters())
-        save_pipeline(shipped, vae, tokenizer, args.out)
-
+    vae = AutoencoderKL.from_pretrained(args.out / "vae", torch_dtype=torch.float32).requires_grad_(False)
+    batches = Batches(data, encode_all(vae.to(device), data.images, device), tokenizer, settings)
+    vae.to("cpu", memory_format=torch.contiguous_format)
+    sizes, state = (batches.latents.shape[-1], data.images.shape[-1]), args.out / "training.pt"
     torch.manual_seed(settings.seed)
     model = Denoiser(settings, tokenizer, *sizes).to(device)
     model.unet.to(memory_format=torch.channels_last)
-    parameters = list(model.parameters())
-    averaged = Averaged(parameters, settings.average)
-    optimizer = torch.optim.AdamW(
-        parameters,
-        settings.lr,
-        betas=(0.9, 0.99),
-        weight_decay=settings.weight_decay,
-        fused=device.type == "cuda",
-    )
+    training = DenoiserTraining(model, settings, device)
+    if state.exists():
+        training.load(state)
     if device.type == "cuda":
         model.unet.compile()
-    torch.manual_seed(settings.seed + 1000 * (rank + 1))
-    alphas_cumprod = new_scheduler().alphas_cumprod.to(device)
-    rate, clock, step = WarmupCosine(settings.lr, 500), Clock(settings.seconds), 0
-    while (progress := clock.progress(step)) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = rate.at(step, progress)
-        latents, ids = batches.draw()
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            loss = noise_error(model, latents, ids, alphas_cumprod, settings.snr_gamma)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        average_gradients(parameters)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        averaged.update(step)
-        step += 1
-        if rank == 0 and step % 250 == 0:
-            print(
-                f"denoiser step {step} of {clock.steps}: loss {loss.item():.4f}, {clock.elapsed:.0f} s",
-                flush=True,
-            )
-        if rank == 0 and step % 2500 == 0:
-            save()
-    if rank == 0:
-        save()
-        history = {
-            "steps": step,
-            "seconds": round(clock.elapsed),
-            "samples": step * settings.batch * processes,
-        }
-        (args.out / "words.txt").write_text(known_words(data))
-        (args.out / "training.json").write_text(json.dumps(history) + "\n")
-        print(f"denoiser: {history}")
+    torch.manual_seed(settings.seed + 1000 * (rank + 1) + training.step)
+    while (progress := training.clock.progress(training.step)) < 1:
+        loss = training.advance(*batches.draw(), progress)
+        if rank == 0 and training.step % 500 == 0:
+            done = f"{training.step} of {training.clock.steps}"
+            print(f"denoiser step {done}: loss {loss.item():.4f}, {training.seconds:.0f} s", flush=True)
+        if training.clock.is_over(training.step, args.stop_after):
+            break
+    if rank > 0:
+        return
+    shipped = Denoiser(settings, tokenizer, *sizes).eval()
+    training.averaged.copy_to(shipped.parameters())
+    save_pipeline(shipped, vae, tokenizer, args.out)
+    (args.out / "words.txt").write_text(known_words(data))
+    history = {
+        "steps": training.step,
+        "of": training.clock.steps,
+        "samples": training.step * settings.batch * processes,
+        "seconds": round(training.seconds),
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "processes": processes,
+    }
+    write_json(args.out / "training.json", history)
+    print(f"denoiser: {history}")
+    if progress < 1:
+        training.save(state)
+    else:
+        state.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

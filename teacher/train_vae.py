@@ -94,7 +94,12 @@ def main() -> None:
     torch.manual_seed(settings.seed)
     clean, softened = data.images[data.train_images].to(device), data.soft.to(device)
     vae = new_vae(settings, data.images.shape[-1]).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(vae.parameters(), settings.lr, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        vae.parameters(), settings.lr, weight_decay=0.0, fused=device.type == "cuda"
+    )
+    if device.type == "cuda":
+        vae.encoder.compile()
+        vae.decoder.compile()
     rate, clock, step = WarmupCosine(settings.lr, 100), Clock(settings.seconds), 0
     while (progress := clock.progress(step)) < 1:
         for group in optimizer.param_groups:

@@ -21,13 +21,16 @@ def solid_field(
     blocks: Integer[np.ndarray, "X Y Z"],  # material index, 0 = air
     solids: int,  # number of solid materials, air not counted
     dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
 ) -> Field:
     """The opaque world `blocks`: opacities 0 or 1, one material a block.
 
     Air has the first solid material, which is what would be seen if a block were put there.
     """
-    ids = torch.as_tensor(np.ascontiguousarray(blocks), dtype=torch.int64)
-    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) <= solids:
-        raise ValueError(f"blocks hold materials {int(ids.min())}..{int(ids.max())}; known are 0..{solids}")
+    if blocks.size and not 0 <= int(blocks.min()) <= int(blocks.max()) <= solids:
+        raise ValueError(
+            f"blocks hold materials {int(blocks.min())}..{int(blocks.max())}; known are 0..{solids}"
+        )
+    ids = torch.as_tensor(np.ascontiguousarray(blocks), device=device).to(torch.int64)
     material = torch.nn.functional.one_hot((ids - 1).clamp(min=0), solids)
     return Field((ids != AIR).to(dtype), material.to(dtype))
