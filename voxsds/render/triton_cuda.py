@@ -13,11 +13,11 @@ transmittance is divided by 1 - a in float64 only in front of the voxel that blo
 1 - a is zero: a relative error of some 1e-16 a voxel.
 
 **Determinism.** Images, `reach` and hits are the same bits in every run. Gradients are sums of atomic
-additions, whose order varies: with float32, runs differ by some 1e-6 of the largest. With
+additions, whose order varies, and with it the last bits. With
 `torch.use_deterministic_algorithms(True)` they are summed in 64-bit fixed point, which no order
 changes. The unit is the smallest with which no sum can overflow, opacities being 0..1: for n pixels,
-each addition is off by at most 2^-60 n c max |cotangent|, with c the largest of 1, the colours and
-the background: 1e-12 max |cotangent| for a view of 1024 x 1024.
+each addition is off by at most 2^-59 n c max |cotangent|, with c the largest of 1, the colours and
+the background: 2e-12 max |cotangent| for a view of 1024 x 1024.
 
 Memory: 24 numbers a voxel from forward to backward, 24 more (of 8 bytes where deterministic) during it.
 """
@@ -25,7 +25,6 @@ Memory: 24 numbers a voxel from forward to backward, 24 more (of 8 bytes where d
 from typing import NamedTuple
 
 import torch
-import triton
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -62,19 +61,22 @@ def _sizes(opacity: Tensor, rays: RayBundle) -> tuple[int, int, int, int, int]:
 
 def _over_tiles(rays: RayBundle) -> tuple[int, int]:
     """One program a tile of each view."""
-    return triton.cdiv(rays.width, ACROSS) * triton.cdiv(rays.height, DOWN), rays.eye.shape[0]
+    return -(-rays.width // ACROSS) * -(-rays.height // DOWN), rays.eye.shape[0]
+
+
+def _over_voxels(opacity: Tensor) -> tuple[int]:
+    """One program a block of voxels."""
+    return (-(-opacity.numel() // VOXELS),)
 
 
 # As on the CPU, no product and sum are fused: a fused one rounds otherwise, and visits other voxels.
 _TILE = {"ACROSS": ACROSS, "DOWN": DOWN, "num_warps": 1, "enable_fp_fusion": False}
 
 
-def _painted(material: Tensor, lit: Tensor) -> Tensor:
+def _painted(opacity: Tensor, material: Tensor, lit: Tensor) -> Tensor:
     """The table of colours, see `triton_kernels.paint`."""
-    voxels, solids = material.shape[:3].numel(), material.shape[3]
-    table = material.new_empty((voxels, 6, 4))
-    over = (triton.cdiv(voxels, VOXELS),)
-    kernels.paint[over](material, lit, table, voxels, solids, VOXELS)
+    table = opacity.new_empty((opacity.numel(), 6, 4))
+    kernels.paint[_over_voxels(opacity)](material, lit, table, opacity.numel(), lit.shape[0], VOXELS)
     return table
 
 
@@ -101,7 +103,7 @@ class _Render(torch.autograd.Function):
         with torch.cuda.device_of(opacity):
             scene = _Scene(
                 opacity,
-                _painted(material.contiguous(), lit),
+                _painted(opacity, material.contiguous(), lit),
                 background,
                 rays.eye.to(opacity.device).contiguous(),
                 rays.basis.to(opacity.device).contiguous(),
@@ -118,22 +120,21 @@ class _Render(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, *cotangents):
-        *tensors, lit = ctx.saved_tensors
+        opacity, table, background, eyes, bases, lit = ctx.saved_tensors
         rays, threshold, stop = ctx.knobs
-        scene = _Scene(*tensors, threshold, stop)
+        scene = _Scene(opacity, table, background, eyes, bases, threshold, stop)
         fixed = torch.are_deterministic_algorithms_enabled()
         cotangent = cotangents[0].contiguous()
-        sums = torch.zeros_like(scene.table, dtype=torch.int64 if fixed else None)
-        by_opacity = torch.empty_like(scene.opacity)
-        by_material = scene.opacity.new_empty((*by_opacity.shape, lit.shape[0]))
-        with torch.cuda.device_of(cotangent):
+        sums = torch.zeros_like(table, dtype=torch.int64 if fixed else None)
+        by_opacity = torch.empty_like(opacity)
+        by_material = opacity.new_empty((*opacity.shape, lit.shape[0]))
+        with torch.cuda.device_of(opacity):
             scale, unit = _fixed_point(scene, cotangent) if fixed else (cotangent, cotangent)
             kernels.backward[_over_tiles(rays)](
-                *scene, cotangent, scale, sums, *_sizes(by_opacity, rays), FIXED=fixed, **_TILE
+                *scene, cotangent, scale, sums, *_sizes(opacity, rays), FIXED=fixed, **_TILE
             )
-            over = (triton.cdiv(by_opacity.numel(), VOXELS),)
-            kernels.collect[over](
-                sums, unit, lit, by_opacity, by_material, by_opacity.numel(), *lit.shape[:1], fixed, VOXELS
+            kernels.collect[_over_voxels(opacity)](
+                sums, unit, lit, by_opacity, by_material, opacity.numel(), lit.shape[0], fixed, VOXELS
             )
         return by_opacity, by_material, None, None, None, None, None
 

@@ -1,4 +1,4 @@
-"""The kernels of the CUDA renderer; `triton_cuda` launches them, `triton_walk` says which voxels a ray visits.
+"""The kernels of the CUDA renderer; `triton_cuda` launches them, `triton_walk` walks the rays.
 
 `paint` makes, once a picture, the table of what rays see: colour (V, 6, 4) of each voxel through each
 face, linear RGB and a fourth channel, alpha, which is 1 (and 0 in the background). A visit then reads
@@ -12,8 +12,8 @@ Transmittance is float64; weights, colours and what is sent back have the opacit
 
 from typing import no_type_check
 
-import triton
-import triton.language as tl
+import triton  # pyright: ignore[reportMissingImports]: it comes with torch for CUDA
+import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 from voxsds.render.triton_walk import advance, any_of, enter, face_entered, pixels, retreat
 
@@ -78,7 +78,17 @@ def paint(material, lit, table, voxels, SOLIDS: tl.constexpr, BLOCK: tl.constexp
 
 @triton.jit(do_not_specialize=SIZES)
 @no_type_check
-def collect(table, unit, lit, by_opacity, by_material, voxels, SOLIDS: tl.constexpr, FIXED: tl.constexpr, BLOCK: tl.constexpr):
+def collect(
+    table,
+    unit,
+    lit,
+    by_opacity,
+    by_material,
+    voxels,
+    SOLIDS: tl.constexpr,
+    FIXED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """From the gradient table to by_opacity (V,) and by_material (V, S); fixed-point sums times `unit`."""
     voxel = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     column = tl.arange(0, 32)[None, :]
@@ -94,8 +104,8 @@ def collect(table, unit, lit, by_opacity, by_material, voxels, SOLIDS: tl.conste
 @triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def forward(
-    opacity, table, background, eyes, bases, threshold: tl.float64, stop: tl.float64, image, reach,
-    nx, ny, nz, height, width, ACROSS: tl.constexpr, DOWN: tl.constexpr,
+    opacity, table, background, eyes, bases, threshold: tl.float64, stop: tl.float64,
+    image, reach, nx, ny, nz, height, width, ACROSS: tl.constexpr, DOWN: tl.constexpr,
 ):  # fmt: skip
     """Draw `image` (B, 4, H, W) and raise `reach` (V,) to the transmittance with which rays arrive.
 
@@ -115,7 +125,9 @@ def forward(
         arriving = transmittance.to(kind)
         known = tl.load(reach + place[3], mask=entered, other=0)
         raised = entered & (arriving > known.to(kind, bitcast=True))
-        tl.atomic_max(reach + place[3], arriving.to(reach.dtype.element_ty, bitcast=True), mask=raised, sem="relaxed")
+        tl.atomic_max(
+            reach + place[3], arriving.to(reach.dtype.element_ty, bitcast=True), mask=raised, sem="relaxed"
+        )
         seen = tl.load(table + _rows(line, place), mask=(a != 0.0)[:, None], other=0.0)
         color += (transmittance * a).to(kind)[:, None] * seen
         transmittance *= 1.0 - a
@@ -181,8 +193,9 @@ def _worth_behind(opacity, table, cotangent, beyond, threshold, stop, line, plac
 @triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def backward(
-    opacity, table, background, eyes, bases, threshold: tl.float64, stop: tl.float64, cotangents, scale, gradient,
-    nx, ny, nz, height, width, FIXED: tl.constexpr, ACROSS: tl.constexpr, DOWN: tl.constexpr,
+    opacity, table, background, eyes, bases, threshold: tl.float64, stop: tl.float64,
+    cotangents, scale, gradient, nx, ny, nz, height, width,
+    FIXED: tl.constexpr, ACROSS: tl.constexpr, DOWN: tl.constexpr,
 ):  # fmt: skip
     """Add to `gradient` (V, 6, 4) what the pixels send back; fixed-point sums are in units of 1 / `scale`.
 
@@ -202,9 +215,7 @@ def backward(
         opacity, threshold, stop, line, first, alive, inside
     )
     behind = tl.sum(cotangent * _background(background), axis=1)
-    behind = _worth_behind(
-        opacity, table, cotangent, behind, threshold, stop, line, place, ended, others
-    )
+    behind = _worth_behind(opacity, table, cotangent, behind, threshold, stop, line, place, ended, others)
     kind = behind.dtype
     index = count - 1
     transmittance = arrival
@@ -233,7 +244,7 @@ def first_hit(
     opacity, eyes, bases, threshold: tl.float64, voxel, face,
     nx, ny, nz, height, width, ACROSS: tl.constexpr, DOWN: tl.constexpr,
 ):  # fmt: skip
-    """`voxel` and `face` (B, H, W) of the first opacity over the threshold along each ray, -1 where none is."""
+    """`voxel` and `face` (B, H, W) of the first opacity over the threshold along each ray, else -1."""
     view = tl.program_id(1)
     row, column, in_image = pixels(height, width, ACROSS, DOWN)
     line, place, meets, inside = enter(eyes, bases, view, row, column, nx, ny, nz)

@@ -14,8 +14,8 @@ z before y before x where several are equal. What a ray has to carry is where it
 
 from typing import no_type_check
 
-import triton
-import triton.language as tl
+import triton  # pyright: ignore[reportMissingImports]: it comes with torch for CUDA
+import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 PARALLEL = tl.constexpr(1e-12)  # a direction component under this never crosses a plane
 INF = tl.constexpr(float("inf"))
@@ -113,8 +113,12 @@ def enter(eyes, bases, view, row, column, nx, ny, nz):
 @no_type_check
 def advance(line, place, alive):
     """(place, alive) past the next plane; a ray that would leave the grid is no longer alive and stays."""
-    (ox, oy, oz), (ix, iy, iz), (sx, sy, sz), (vx, vy, vz), end = line
+    origin, inverse, steps, strides, end = line
     px, py, pz, voxel, axis = place
+    ox, oy, oz = origin
+    ix, iy, iz = inverse
+    sx, sy, sz = steps
+    vx, vy, vz = strides
     tx, ty, tz = (px - ox) * ix, (py - oy) * iy, (pz - oz) * iz
     ahead = tl.where((tx <= ty) & (tx <= tz), 0, tl.where(ty <= tz, 1, 2))
     alive = alive & (tl.minimum(tx, tl.minimum(ty, tz)) < end)
@@ -128,11 +132,19 @@ def advance(line, place, alive):
 @no_type_check
 def retreat(line, place, first):
     """The place before `place`, on a walk that began at `first`: undoes `advance` bit for bit."""
-    (ox, oy, oz), (ix, iy, iz), (sx, sy, sz), (vx, vy, vz), _ = line
+    origin, inverse, steps, strides, _ = line
     px, py, pz, voxel, axis = place
     first_x, first_y, first_z, _, first_axis = first
+    ox, oy, oz = origin
+    ix, iy, iz = inverse
+    sx, sy, sz = steps
+    vx, vy, vz = strides
     voxel -= tl.where(axis == 0, vx, tl.where(axis == 1, vy, vz))
-    px, py, pz = tl.where(axis == 0, px - sx, px), tl.where(axis == 1, py - sy, py), tl.where(axis == 2, pz - sz, pz)
+    px, py, pz = (
+        tl.where(axis == 0, px - sx, px),
+        tl.where(axis == 1, py - sy, py),
+        tl.where(axis == 2, pz - sz, pz),
+    )
     tx = tl.where(px != first_x, (px - sx - ox) * ix, -INF)
     ty = tl.where(py != first_y, (py - sy - oy) * iy, -INF)
     tz = tl.where(pz != first_z, (pz - sz - oz) * iz, -INF)
@@ -145,5 +157,5 @@ def retreat(line, place, first):
 @no_type_check
 def face_entered(line, axis):
     """Index into materials.FACE_NORMALS of the face by which a ray enters across a plane of `axis`."""
-    _, _, (sx, sy, sz), _, _ = line
+    sx, sy, sz = line[2]
     return 2 * axis + (tl.where(axis == 0, sx, tl.where(axis == 1, sy, sz)) > 0.0).to(tl.int32)
