@@ -10,6 +10,10 @@ from hypothesis import settings
 settings.register_profile("voxsds", deadline=None)
 settings.load_profile("voxsds")
 
+# Without a GPU, Triton's kernels are tested in its interpreter, which must be asked for before their import.
+if not torch.cuda.is_available() and os.environ.get("REQUIRE_CUDA") != "1":
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 
 def pytest_collection_modifyitems(items):
     """Tests marked `cuda` are skipped without a GPU, unless REQUIRE_CUDA=1 asks for them to fail."""

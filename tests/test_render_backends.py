@@ -118,7 +118,7 @@ def test_a_number_that_is_not_finite_is_seen(backend):
 
 
 def test_unknown_backend_is_an_error_that_lists_the_known_ones():
-    with pytest.raises(ValueError, match="'cuda' is not known; known are auto, reference, numba"):
+    with pytest.raises(ValueError, match="'cuda' is not known; known are auto, reference, numba, triton"):
         render(*random_field(), LIT, rays_by_name()["outside"], backend="cuda")
 
 

@@ -1,5 +1,8 @@
 """Exact differentiable rendering of voxel grids: one function over interchangeable backends."""
 
+import functools
+import importlib.util
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,7 +15,7 @@ from voxsds.field import solid_field
 from voxsds.maps import BlockMap
 from voxsds.shading import SKY, lit_faces
 
-BACKENDS = ("auto", "reference", "numba")
+BACKENDS = ("auto", "reference", "numba", "triton")
 MIN_TRANSMITTANCE = 1e-4  # a ray ends here: what follows changes no 8-bit image
 
 
@@ -35,10 +38,34 @@ def choose_backend(backend: str, device: torch.device) -> str:
     if backend not in BACKENDS:
         raise ValueError(f"renderer backend '{backend}' is not known; known are {', '.join(BACKENDS)}")
     if backend == "auto":
-        return "numba" if device.type == "cpu" else "reference"
+        if device.type == "cpu":
+            return "numba"
+        return "triton" if importlib.util.find_spec("triton") else "reference"
     if backend == "numba" and device.type != "cpu":
         raise ValueError(f"renderer backend 'numba' is for the CPU, the grid is on {device}; use 'auto'")
+    if backend == "triton":
+        _check_triton(device)
     return backend
+
+
+def _check_triton(device: torch.device) -> None:
+    """ValueError where Triton's kernels cannot run. Its interpreter runs them on the CPU, slowly."""
+    if not importlib.util.find_spec("triton"):
+        raise ValueError(
+            "renderer backend 'triton' needs the package triton, which comes with torch for CUDA on Linux;"
+            " use 'auto'"
+        )
+    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        raise ValueError(
+            f"renderer backend 'triton' is for CUDA, the grid is on {device}; use 'auto', or set"
+            " TRITON_INTERPRET=1 to test the kernels on the CPU"
+        )
+
+
+@functools.cache
+def _sky(dtype: torch.dtype, device: torch.device) -> Float[Tensor, "3"]:
+    """The default background. Kept: a copy from the host cannot be captured in a CUDA graph."""
+    return torch.as_tensor(SKY, dtype=dtype, device=device)
 
 
 def render(
@@ -69,20 +96,25 @@ def render(
     (0.5) of opacity 0.5 before a white background gives 0.75 with A = 0.5.
     """
     _check(opacity, material, lit)
-    if background is None:
-        background = torch.as_tensor(SKY)
-    lit, background = lit.to(opacity), background.to(opacity)
+    sky = _sky(opacity.dtype, opacity.device) if background is None else background.to(opacity)
+    lit = lit.to(opacity)
     match choose_backend(backend, opacity.device):
         case "numba":
             from voxsds.render import numba_cpu
 
             return Rendering(
-                *numba_cpu.render(opacity, material, lit, rays, background, threshold, min_transmittance)
+                *numba_cpu.render(opacity, material, lit, rays, sky, threshold, min_transmittance)
+            )
+        case "triton":
+            from voxsds.render import triton_cuda
+
+            return Rendering(
+                *triton_cuda.render(opacity, material, lit, rays, sky, threshold, min_transmittance)
             )
         case _:
             from voxsds.render import reference
 
-            return Rendering(*reference.render(opacity, material, lit, rays, background, threshold))
+            return Rendering(*reference.render(opacity, material, lit, rays, sky, threshold))
 
 
 def first_hit(
@@ -94,6 +126,10 @@ def first_hit(
             from voxsds.render import numba_cpu
 
             return Hits(*numba_cpu.first_hit(opacity, rays, threshold))
+        case "triton":
+            from voxsds.render import triton_cuda
+
+            return Hits(*triton_cuda.first_hit(opacity, rays, threshold))
         case _:
             from voxsds.render import reference
 
