@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from voxsds.datasets import read_dataset
@@ -31,6 +32,10 @@ def main() -> None:
         "view_index": settings.view,
         "gradient_test": {**report.gradient_test, "ok": report.ok},
         "errors": report.errors,
+        "backends": {
+            name: {scene: asdict(found) for scene, found in by_scene.items()}
+            for name, by_scene in report.backends.items()
+        },
     }
     write_json(OUT / "nv_diff_logs" / f"dataset_{dataset}_diff_log.json", log)
     write_json(OUT / "gradcheck" / "metrics.json", report.metrics())

@@ -16,7 +16,7 @@ from voxsds.gradcheck import Gate, GradcheckSettings, gate_verdict, gradcheck, g
 from voxsds.grid import DifferentiableVoxelGrid, GridSettings
 from voxsds.maps import BlockMap, write_map
 from voxsds.materials import DEFAULT_PALETTE, DIRT, GRASS, STONE
-from voxsds.render import render
+from voxsds.render import present_backends, render
 from voxsds.shading import lit_faces
 
 SHAPE = (8, 6, 8)
@@ -70,6 +70,16 @@ def test_a_hill_passes_with_errors_far_under_the_tolerances():
     differences, blocks = report.errors["central_differences"], report.errors["single_blocks"]
     assert 0 < max(differences.values()) < 1e-7  # worst seen: 1e-8, of the step's own error
     assert max(blocks.values()) < 1e-13  # worst seen: 5e-16
+
+
+def test_every_backend_of_this_machine_is_compared_with_the_reference_hard_and_soft():
+    backends = gradcheck(hill(), camera(), SETTINGS, seed=0).backends
+    assert backends.keys() == present_backends().keys() - {"reference"} and "numba" in backends
+    for name, by_scene in backends.items():
+        assert by_scene.keys() == {"hard", "soft"}
+        for found in by_scene.values():
+            assert found.pixels == 64 * 48 and found.same_walk >= (0.9 if name == "nvdiffrast" else 1.0)
+            assert found.wrong_hits == 0 and found.worst() < 1e-12
 
 
 def test_every_key_of_the_plan_is_there_for_both_kinds_of_logits():
@@ -227,6 +237,7 @@ def test_the_stage_writes_the_same_verdict_whatever_the_figures(stage):
     verdict = (out / "gradcheck/gate.json").read_bytes()
     log = json.loads((out / "nv_diff_logs/dataset_3_diff_log.json").read_text())
     assert log["gradient_test"].keys() >= PLAN_KEYS and log["gradient_test"]["ok"] is True
+    assert log["backends"]["numba"]["soft"]["same_walk"] == 1.0
     assert json.loads((out / "gradcheck/metrics.json").read_text())["ok"] is True
     assert json.loads(verdict)["ok"] is True
     run()

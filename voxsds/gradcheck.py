@@ -8,7 +8,7 @@ measured on one view, in float64. docs/gradients.md says what to expect.
 """
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from voxsds.cameras import Camera, Frame, ray_bundle
+from voxsds.field import solid_field
 from voxsds.gradient_errors import View, block_errors, difference_errors, logit_gradients
 from voxsds.grid import DifferentiableVoxelGrid, GridSettings
 from voxsds.maps import BlockMap
 from voxsds.materials import Palette
+from voxsds.parity import Agreement, Scene, agreements, dissolved
+from voxsds.render import present_backends
 from voxsds.shading import lit_faces
 
+COMPARED_SIZE = 48  # pixels of the height of the images that backends are compared by; the reference is slow
 NORMAL_RANGE = 1e3  # a block's gradient is healthy up to this factor above or below the median block's
 
 
@@ -163,6 +167,7 @@ class Report:
 
     gradient_test: dict[str, Any]
     errors: dict[str, dict[str, float]]
+    backends: dict[str, dict[str, Agreement]]  # of each one present with the reference, by scene
     failures: tuple[str, ...]
 
     @property
@@ -207,7 +212,19 @@ def gradcheck(world: BlockMap, camera: Camera, settings: GradcheckSettings, seed
         for name, error in found.items()
         if not error <= limits[kind]
     ]
-    return Report(test, errors, tuple(failures))
+    backends = agreements(_scenes(world, camera, settings), present_backends())
+    return Report(test, errors, backends, tuple(failures))
+
+
+def _scenes(world: BlockMap, camera: Camera, settings: GradcheckSettings) -> list[Scene]:
+    """The map as it is, and half dissolved, as backends are compared by."""
+    small = replace(settings, image_size=min(COMPARED_SIZE, settings.image_size))
+    view, solids = view_of(world.palette, world.frame, camera, small), len(world.palette) - 1
+    fields = {
+        "hard": solid_field(world.blocks, solids, torch.float64),
+        "soft": dissolved(world.blocks, solids),
+    }
+    return [Scene(name, field, view.lit, view.rays, view.threshold) for name, field in fields.items()]
 
 
 def gate_verdict(report: Report, settings: GradcheckSettings) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from voxsds.field import solid_field
 from voxsds.maps import BlockMap
 from voxsds.shading import SKY, lit_faces
 
-BACKENDS = ("auto", "reference", "numba", "triton")
+BACKENDS = ("auto", "reference", "numba", "triton", "nvdiffrast")
 MIN_TRANSMITTANCE = 1e-4  # a ray ends here: what follows changes no 8-bit image
 
 
@@ -45,7 +45,18 @@ def choose_backend(backend: str, device: torch.device) -> str:
         raise ValueError(f"renderer backend 'numba' is for the CPU, the grid is on {device}; use 'auto'")
     if backend == "triton":
         _check_triton(device)
+    if backend == "nvdiffrast":
+        _check_nvdiffrast(device)
     return backend
+
+
+def present_backends() -> dict[str, torch.device]:
+    """The backends that this machine can use, each with the device that it is for."""
+    present = {"reference": torch.device("cpu"), "numba": torch.device("cpu")}
+    if torch.cuda.is_available():
+        found = [name for name in ("triton", "nvdiffrast") if importlib.util.find_spec(name)]
+        present |= dict.fromkeys(found, torch.device("cuda", torch.cuda.current_device()))
+    return present
 
 
 def _check_triton(device: torch.device) -> None:
@@ -60,6 +71,18 @@ def _check_triton(device: torch.device) -> None:
             f"renderer backend 'triton' is for CUDA, the grid is on {device}; use 'auto', or set"
             " TRITON_INTERPRET=1 to test the kernels on the CPU"
         )
+
+
+def _check_nvdiffrast(device: torch.device) -> None:
+    """ValueError where nvdiffrast is not installed, or the grid not where it can be drawn."""
+    if not importlib.util.find_spec("nvdiffrast"):
+        raise ValueError(
+            "renderer backend 'nvdiffrast' needs the package nvdiffrast (for research and evaluation only):"
+            " pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast@v0.4.0;"
+            " or use 'auto'"
+        )
+    if device.type != "cuda":
+        raise ValueError(f"renderer backend 'nvdiffrast' is for CUDA, the grid is on {device}; use 'auto'")
 
 
 @functools.cache
@@ -111,6 +134,12 @@ def render(
             return Rendering(
                 *triton_cuda.render(opacity, material, lit, rays, sky, threshold, min_transmittance)
             )
+        case "nvdiffrast":
+            from voxsds.render import nvdiffrast_cuda
+
+            return Rendering(
+                *nvdiffrast_cuda.render(opacity, material, lit, rays, sky, threshold, min_transmittance)
+            )
         case _:
             from voxsds.render import reference
 
@@ -130,6 +159,10 @@ def first_hit(
             from voxsds.render import triton_cuda
 
             return Hits(*triton_cuda.first_hit(opacity, rays, threshold))
+        case "nvdiffrast":
+            from voxsds.render import nvdiffrast_cuda
+
+            return Hits(*nvdiffrast_cuda.first_hit(opacity, rays, threshold))
         case _:
             from voxsds.render import reference
 
