@@ -6,7 +6,7 @@ colours. Errors of colours and gradients are those of the pixels whose walks are
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ class Drawn:
     def __init__(self, scene: Scene, backend: str, device: torch.device | str = "cpu"):
         self.scene, self.backend, self.device = scene, backend, torch.device(device)
         eye, basis = scene.rays.eye.to(self.device), scene.rays.basis.to(self.device)
-        self.rays = RayBundle(eye, basis, scene.rays.width, scene.rays.height)
+        self.rays = replace(scene.rays, eye=eye, basis=basis)
         self.field = Field(*(t.detach().to(self.device).requires_grad_() for t in scene.field))
         drawn = render(
             *self.field, scene.lit, self.rays,

@@ -53,14 +53,14 @@ def axis_bundle(shape=SHAPE) -> RayBundle:
     return RayBundle(torch.cat([b.eye for b in bundles]), torch.cat([b.basis for b in bundles]), 1, 1)
 
 
-def rays_by_name() -> dict[str, RayBundle]:
-    """The situations in which derivatives and backends are compared."""
-    middle = [n / 2 for n in SHAPE]
+def rays_by_name(scale=1) -> dict[str, RayBundle]:
+    """The situations in which derivatives and backends are compared, in images `scale` times as large."""
+    middle, wide, tall = [n / 2 for n in SHAPE], (9 * scale, 7 * scale), (4 * scale, 11 * scale)
     return {
-        "outside": looking([(9.3, 7.1, 10.2), (-4.0, 2.2, 1.0)], middle),
-        "tall image": looking([(8.0, 6.0, -3.0)], middle, width=4, height=11),
-        "inside": looking([(2.3, 1.7, 3.4)], (4.0, 1.0, 0.5)),
-        "on a plane between voxels": looking([(2.0, 2.0, 3.0)], (4.0, 1.0, 0.0)),
+        "outside": looking([(9.3, 7.1, 10.2), (-4.0, 2.2, 1.0)], middle, *wide),
+        "tall image": looking([(8.0, 6.0, -3.0)], middle, *tall),
+        "inside": looking([(2.3, 1.7, 3.4)], (4.0, 1.0, 0.5), *wide),
+        "on a plane between voxels": looking([(2.0, 2.0, 3.0)], (4.0, 1.0, 0.0), *wide),
         "along the axes": axis_bundle(),
-        "sees nothing": looking([(9.0, 7.0, 10.0)], (18.0, 14.0, 20.0)),
+        "sees nothing": looking([(9.0, 7.0, 10.0)], (18.0, 14.0, 20.0), *wide),
     }

@@ -16,6 +16,7 @@ layers are at most X + Y + Z. On the mesh 88 bytes a face; at most `nvdiffrast_m
 """
 
 import functools
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -152,6 +153,10 @@ class _Composite(torch.autograd.Function):
         return sums[:, 3].reshape(-1, 6).sum(dim=1), sums[:, :3], None, None, None, None
 
 
+def _moved(rays: RayBundle, device: torch.device) -> RayBundle:
+    return replace(rays, eye=rays.eye.to(device), basis=rays.basis.to(device))
+
+
 def _painted(material: Float[Tensor, "X Y Z S"], lit: Float[Tensor, "S 6 3"]) -> Float[Tensor, "rows 3"]:
     """Colour of each voxel through each face. Not a matrix product: that might round to TF32."""
     parts = (
@@ -170,7 +175,7 @@ def render(
     min_transmittance: float,
 ) -> tuple[Float[Tensor, "B 4 H W"], Float[Tensor, "X Y Z"]]:
     """(rgba, reach), see `voxsds.render.render`; float32 or float64 as the opacity is."""
-    table, flat = _painted(material, lit), opacity.reshape(-1)
+    rays, table, flat = _moved(rays, opacity.device), _painted(material, lit), opacity.reshape(-1)
     wanted = torch.is_grad_enabled() and (opacity.requires_grad or material.requires_grad)
     images, reach = [], torch.zeros_like(flat)
     for view in range(rays.eye.shape[0]):
@@ -185,7 +190,7 @@ def first_hit(
     opacity: Float[Tensor, "X Y Z"], rays: RayBundle, threshold: float
 ) -> tuple[Int[Tensor, "B H W"], Int[Tensor, "B H W"]]:
     """(voxel, face), see `voxsds.render.first_hit`: one layer of the voxels over the threshold."""
-    hits = []
+    rays, hits = _moved(rays, opacity.device), []
     for view in range(rays.eye.shape[0]):
         scene = mesh(opacity.shape, rays, view, opacity > threshold)
         if len(scene.row) == 0:

@@ -77,7 +77,7 @@ def quads(
     return made
 
 
-def _grid(axes: Sequence[Int[Tensor, " n"]]) -> Int[Tensor, "X Y Z 3"]:
+def _grid(axes: Sequence[Int[Tensor, " _"]]) -> Int[Tensor, "X Y Z 3"]:
     """[x, y, z] -> (axes[0][x], axes[1][y], axes[2][z])."""
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
 
