@@ -31,7 +31,7 @@ from voxsds.worlds.styles import STYLES
 from voxsds.worlds.world import World, generate
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32, device=DEVICE)
+LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
 
 
 @dataclass(frozen=True)
