@@ -29,7 +29,8 @@ format: env  ## rewrite the code in the project's format
 	ruff format $(LINTED)
 	ruff check --fix $(LINTED)
 
-bench: env  ## speed of the renderers, then the eight prompts
+bench: env  ## agreement and speed of the renderers, then the eight prompts
+	python -m benchmarks.parity
 	python -m benchmarks.render
 	python -m benchmarks.prompts
 

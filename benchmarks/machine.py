@@ -1,14 +1,36 @@
 """What the figures of a benchmark were taken on and with."""
 
+import contextlib
 import os
 import platform
 import subprocess
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+
+
+def _versions(*packages: str) -> dict[str, str]:
+    """Of those that are installed."""
+    found = {}
+    for name in packages:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def _gpu() -> dict[str, Any]:
+    """The current CUDA device, and what draws on it."""
+    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+    return {
+        "gpu": properties.name,
+        "gpus": torch.cuda.device_count(),
+        "gpu_memory_gb": round(properties.total_memory / 2**30, 1),
+        "cuda": torch.version.cuda,
+        **_versions("triton", "nvdiffrast"),
+    }
 
 
 def machine() -> dict[str, Any]:
@@ -26,7 +48,8 @@ def machine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "load_before": [round(load, 2) for load in os.getloadavg()],
         "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "numba", "numpy", "diffusers", "transformers")},
+        **_versions("torch", "numba", "numpy", "diffusers", "transformers"),
+        **(_gpu() if torch.cuda.is_available() else {}),
         "commit": commit.stdout.strip() or None,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }

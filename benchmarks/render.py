@@ -1,4 +1,9 @@
-"""Speed of the CPU renderer: `python -m benchmarks.render` writes benchmarks/results/render_cpu.json."""
+"""Speed and memory of the renderer's backends: `python -m benchmarks.render` writes
+benchmarks/results/render.json on a GPU, render_cpu.json without one.
+
+Times are those of the device: on a GPU taken by CUDA events, with the launches queued up beforehand, so
+that they are what a CUDA graph would take. Worlds are rolling hills that fill most of the image.
+"""
 
 import argparse
 import os
@@ -7,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,72 +24,163 @@ from voxsds.cameras import Frame, RayBundle, look_at, ray_bundle
 from voxsds.field import Field
 from voxsds.files import write_json
 from voxsds.materials import DEFAULT_PALETTE
-from voxsds.render import render
+from voxsds.render import present_backends, render
 from voxsds.shading import lit_faces
 
-CASES = {  # (grid, image side): most milliseconds for forward and backward together on two cores
-    ((32, 24, 32), 128): 8.0,
-    ((64, 48, 64), 512): 150.0,
+Shape = tuple[int, int, int]
+
+THRESHOLDS = {"hard": 0.05, "soft": 0.05, "all drawn": 0.0}  # by scene; in training it is 0.05
+CASES: dict[str, list[tuple[Shape, int]]] = {  # (grid, image side)
+    "cpu": [((32, 24, 32), 128), ((64, 48, 64), 512)],
+    "cuda": [((64, 48, 64), 512), ((64, 48, 64), 1024), ((256, 128, 256), 1024)],
 }
-THRESHOLD = 0.05  # as in training
+CURVE = {"cpu": ([32, 64, 128], 256), "cuda": ([32, 64, 128, 256, 512], 1024)}  # (sides of cubes, image side)
+LIMITS = {  # most milliseconds, forward and backward together: numba on two cores, Triton on one H100
+    ("numba", (32, 24, 32), 128, "hard"): 8.0,
+    ("numba", (32, 24, 32), 128, "soft"): 8.0,
+    ("numba", (64, 48, 64), 512, "hard"): 150.0,
+    ("numba", (64, 48, 64), 512, "soft"): 150.0,
+    ("triton", (64, 48, 64), 1024, "all drawn"): 3.25,
+    ("triton", (256, 128, 256), 1024, "all drawn"): 6.0,
+}
+QUEUED = 4_000_000  # clock cycles that a GPU waits while launches are queued: some 2 ms
 COMPILE = "from benchmarks.render import first_call; print(first_call())"
-LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE))
+LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
 
 
-def scene(shape: tuple[int, int, int], kind: str) -> Field:
-    """Rolling hills, 'hard' (logits of +-5) or dissolved into a fog of random opacities, 'soft'."""
-    generator = torch.Generator().manual_seed(0)
-    x, y, z = torch.meshgrid(*[torch.linspace(0, 1, n) for n in shape], indexing="ij")
-    solid = y < 0.42 + 0.18 * torch.sin(10.7 * x) * torch.cos(8.2 * z)
-    logits = torch.where(solid, 5.0, -5.0)
+def scene(shape: Shape, kind: str, device: torch.device | str = "cpu") -> Field:
+    """Rolling hills of logits +-5, or dissolved into a fog of random opacities where `kind` is 'soft'."""
+    generator = torch.Generator(device).manual_seed(0)
+    x, y, z = (
+        torch.linspace(0, 1, n, device=device).reshape([-1 if i == axis else 1 for i in range(3)])
+        for axis, n in enumerate(shape)
+    )
+    logits = torch.where(y < 0.42 + 0.18 * torch.sin(10.7 * x) * torch.cos(8.2 * z), 5.0, -5.0)
     if kind == "soft":
-        logits = torch.randn(shape, generator=generator) * 2 - 2
-    material = torch.randn((*shape, len(DEFAULT_PALETTE) - 1), generator=generator) * 2
+        logits = torch.randn(shape, generator=generator, device=device) * 2 - 2
+    material = torch.randn((*shape, len(LIT)), generator=generator, device=device) * 2
     return Field(torch.sigmoid(logits), torch.softmax(material, dim=-1))
 
 
-def one_view(shape: tuple[int, int, int], side: int) -> RayBundle:
+def one_view(shape: Shape, side: int, device: torch.device | str = "cpu") -> RayBundle:
     """A view from a corner above, which the world fills for the most part."""
     size, frame = np.array(shape), Frame((shape[0] / 2, shape[2] / 2))
     eye, target = frame.to_world(size * [1.3, 1.2, 1.4]), frame.to_world(size * [0.5, 0.33, 0.5])
-    return ray_bundle([look_at(eye, target, 50.0, side, side)], frame)
+    return ray_bundle([look_at(eye, target, 50.0, side, side)], frame, device=device)
 
 
-def measured(shape: tuple[int, int, int], side: int, kind: str, repeats: int) -> dict[str, Any]:
-    """Milliseconds, best and median, of one forward and one backward; cpu is that of all threads."""
-    field = Field(*(t.requires_grad_() for t in scene(shape, kind)))
-    rays = one_view(shape, side)
-    cotangent = torch.randn((1, 4, side, side), generator=torch.Generator().manual_seed(1))
+class Steps:
+    """The forward and the backward of one view, to be called in turns."""
+
+    def __init__(self, shape: Shape, side: int, kind: str, backend: str, device: torch.device):
+        self.field = Field(*(t.requires_grad_() for t in scene(shape, kind, device)))
+        self.rays, self.lit = one_view(shape, side, device), LIT.to(device)
+        self.threshold, self.backend = THRESHOLDS[kind], backend
+        generator = torch.Generator().manual_seed(1)
+        self.cotangent = torch.randn((1, 4, side, side), generator=generator).to(device)
+
+    def forward(self) -> None:
+        drawn = render(*self.field, self.lit, self.rays, threshold=self.threshold, backend=self.backend)
+        self.image = drawn.rgba
+
+    def backward(self) -> None:
+        torch.autograd.grad(self.image, self.field, self.cotangent)
+
+
+def milliseconds(call: Callable[[], None], device: torch.device) -> float:
+    """How long the device takes for a call."""
+    if device.type == "cpu":
+        start = time.perf_counter()
+        call()
+        return 1e3 * (time.perf_counter() - start)
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    torch.cuda._sleep(QUEUED)
+    start.record()
+    call()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end)
+
+
+def peak_mb(call: Callable[[], None], device: torch.device) -> float | None:
+    """Largest memory during a call, with what was there before; None where the system does not tell.
+
+    On a GPU, of torch's tensors; nvdiffrast has buffers of its own besides.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        call()
+        torch.cuda.synchronize()
+        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    if not Path("/proc/self/clear_refs").exists():
+        return None
+    Path("/proc/self/clear_refs").write_text("5")  # forget the largest memory of the process so far
+    call()
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return round(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 2**10, 1)
+
+
+def measured(steps: Steps, device: torch.device, repeats: int) -> dict[str, Any]:
+    """Medians of one forward and one backward, after two to warm up; cpu_ms is that of all threads."""
     forward, backward, cpu = [], [], []
     for _ in range(repeats + 2):
-        start, cpu_start = time.perf_counter(), time.process_time()
-        image = render(*field, LIT, rays, threshold=THRESHOLD).rgba
-        middle = time.perf_counter()
-        torch.autograd.grad(image, field, cotangent)
-        forward.append(1e3 * (middle - start))
-        backward.append(1e3 * (time.perf_counter() - middle))
-        cpu.append(1e3 * (time.process_time() - cpu_start))
-    total = [a + b for a, b in zip(forward, backward, strict=True)]
-    limit = CASES[shape, side]
+        start = time.process_time()
+        forward.append(milliseconds(steps.forward, device))
+        backward.append(milliseconds(steps.backward, device))
+        cpu.append(1e3 * (time.process_time() - start))
+    total = [a + b for a, b in zip(forward, backward, strict=True)][2:]
+
+    def both() -> None:
+        steps.forward()
+        steps.backward()
+
     return {
-        "grid": list(shape),
-        "image": side,
-        "scene": kind,
-        **{
-            f"{name}_ms": {"best": round(min(times[2:]), 3), "median": round(statistics.median(times[2:]), 3)}
-            for name, times in (("forward", forward), ("backward", backward), ("total", total), ("cpu", cpu))
-        },
-        "limit_ms": limit,
-        "within_limit": statistics.median(total[2:]) <= limit,
+        "forward_ms": round(statistics.median(forward[2:]), 3),
+        "backward_ms": round(statistics.median(backward[2:]), 3),
+        "total_ms": round(statistics.median(total), 3),
+        "best_total_ms": round(min(total), 3),
+        "peak_mb": peak_mb(both, device),
+        **({"cpu_ms": round(statistics.median(cpu[2:]), 3)} if device.type == "cpu" else {}),
     }
+
+
+def row(
+    backend: str, device: torch.device, shape: Shape, side: int, kind: str, repeats: int
+) -> dict[str, Any]:
+    """One measurement; or why there is none, where the backend cannot draw that."""
+    result: dict[str, Any] = {"backend": backend, "grid": list(shape), "px": side, "scene": kind}
+    try:
+        result |= measured(Steps(shape, side, kind, backend, device), device, repeats)
+    except torch.cuda.OutOfMemoryError:
+        return result | {"refused": "out of memory"}
+    except ValueError as error:
+        return result | {"refused": str(error)}
+    finally:
+        torch.cuda.empty_cache()
+    if limit := LIMITS.get((backend, shape, side, kind)):
+        result |= {"limit_ms": limit, "within_limit": result["total_ms"] <= limit}
+    return result
+
+
+def rows(backends: dict[str, torch.device], repeats: int) -> Iterator[dict[str, Any]]:
+    """All cases in all scenes, then the curve over sizes of the grid in one."""
+    for backend, device in backends.items():
+        repeats = repeats if backend != "nvdiffrast" else max(3, repeats // 8)  # it peels layer by layer
+        for shape, side in CASES[device.type]:
+            for kind in THRESHOLDS:
+                yield row(backend, device, shape, side, kind, repeats)
+        cubes, side = CURVE[device.type]
+        for n in cubes:
+            yield {**row(backend, device, (n, n, n), side, "hard", max(3, repeats // 4)), "curve": True}
 
 
 def first_call() -> float:
     """Seconds of the first forward and backward in a process: compiling, or loading what was compiled."""
     start = time.perf_counter()
-    field = Field(*(t.requires_grad_() for t in scene((4, 4, 4), "soft")))
-    image = render(*field, LIT, one_view((4, 4, 4), 8)).rgba
-    torch.autograd.grad(image.sum(), field)
+    steps = Steps((4, 4, 4), 8, "soft", "numba", torch.device("cpu"))
+    steps.forward()
+    steps.backward()
     return time.perf_counter() - start
 
 
@@ -98,20 +195,22 @@ def compile_times() -> dict[str, float]:
 
 
 def main() -> None:
+    on_gpu = torch.cuda.is_available()
+    present = {name: device for name, device in present_backends().items() if name != "reference"}
+    default = [name for name, device in present.items() if device.type == ("cuda" if on_gpu else "cpu")]
+    name = "render.json" if on_gpu else "render_cpu.json"
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/render_cpu.json"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results") / name)
     parser.add_argument("--repeats", type=int, default=40)
+    parser.add_argument("--backends", nargs="+", choices=present, default=default)
     arguments = parser.parse_args()
-    result: dict[str, Any] = {"machine": machine(), "cases": []}
-    for shape, side in CASES:
-        for kind in ("hard", "soft"):
-            case = measured(shape, side, kind, arguments.repeats)
-            result["cases"].append(case)
-            print(
-                shape, side, kind, case["forward_ms"], case["backward_ms"], case["total_ms"], case["cpu_ms"]
-            )
-    result["first_call"] = compile_times()
-    print(result["first_call"])
+    result: dict[str, Any] = {"machine": machine(), "rows": []}
+    for found in rows({name: present[name] for name in arguments.backends}, arguments.repeats):
+        result["rows"].append(found)
+        print(*(f"{key} {value}" for key, value in found.items()), sep=", ", flush=True)
+    if "numba" in arguments.backends:
+        result["first_call"] = compile_times()
+        print(result["first_call"])
     write_json(arguments.out, result)
 
 

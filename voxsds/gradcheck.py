@@ -26,7 +26,10 @@ from voxsds.parity import Agreement, Scene, agreements, dissolved
 from voxsds.render import present_backends
 from voxsds.shading import lit_faces
 
-COMPARED_SIZE = 48  # pixels of the height of the images that backends are compared by; the reference is slow
+COMPARED_SIZE = 48  # pixels of the height of the images by which backends are compared
+REFERENCE_VOXELS = (
+    2**19
+)  # in worlds of more, the reference would take minutes: backends are compared with numba
 NORMAL_RANGE = 1e3  # a block's gradient is healthy up to this factor above or below the median block's
 
 
@@ -167,7 +170,7 @@ class Report:
 
     gradient_test: dict[str, Any]
     errors: dict[str, dict[str, float]]
-    backends: dict[str, dict[str, Agreement]]  # of each one present with the reference, by scene
+    backends: dict[str, dict[str, Agreement]]  # of each one present, by scene
     failures: tuple[str, ...]
 
     @property
@@ -212,7 +215,8 @@ def gradcheck(world: BlockMap, camera: Camera, settings: GradcheckSettings, seed
         for name, error in found.items()
         if not error <= limits[kind]
     ]
-    backends = agreements(_scenes(world, camera, settings), present_backends())
+    against = "reference" if world.blocks.size <= REFERENCE_VOXELS else "numba"
+    backends = agreements(_scenes(world, camera, settings), present_backends(), against)
     return Report(test, errors, backends, tuple(failures))
 
 

@@ -36,6 +36,7 @@ class Scene:
 class Agreement:
     """How far a backend is from another; images are 0..1, products relative to their largest entry."""
 
+    against: str  # the backend that it is compared with
     pixels: int
     same_walk: float  # share of the pixels whose rays enter the same voxels through the same faces
     wrong_hits: int  # of these pixels, those that see another voxel or face first
@@ -96,6 +97,7 @@ def agreement(actual: Drawn, expected: Drawn, seed: int = 0) -> Agreement:
     by_opacity, by_material = (_relative(got, want) for got, want in products)
     all_same = bool(same.all())
     return Agreement(
+        against=expected.backend,
         pixels=same.numel(),
         same_walk=same.double().mean().item(),
         wrong_hits=int(((actual.hits() != expected.hits()).any(dim=0) & same).sum()),
@@ -121,8 +123,9 @@ def _relative(actual: Tensor, expected: Tensor) -> float:
 def agreements(
     scenes: Iterable[Scene], backends: Mapping[str, torch.device], against: str = "reference"
 ) -> dict[str, dict[str, Agreement]]:
-    """For each backend but `against` (which draws on the CPU), its agreement by the name of the scene."""
-    found: dict[str, dict[str, Agreement]] = {name: {} for name in backends if name != against}
+    """For each backend but the reference and `against` (on the CPU), its agreement by name of the scene."""
+    others = [name for name in backends if name not in ("reference", against)]
+    found: dict[str, dict[str, Agreement]] = {name: {} for name in others}
     for scene in scenes:
         expected = Drawn(scene, against)
         for name, by_scene in found.items():

@@ -1,6 +1,7 @@
 """nvdiffrast's depth peeler in plain torch, for small scenes on machines without a GPU.
 
-It follows nvdiffrast's documented interface, but snaps no corners: the real one is tested on a GPU.
+It follows nvdiffrast's documented interface, and snaps corners to 1/16 pixel as that does, but for
+triangles that reach behind the camera. The real one is tested on a GPU.
 """
 
 import sys
@@ -21,7 +22,8 @@ class DepthPeeler:
         assert isinstance(glctx, RasterizeCudaContext)
         assert pos.dtype == torch.float32 and tri.dtype == torch.int32  # as the real one demands
         assert pos.is_contiguous() and tri.is_contiguous() and len(tri) > 0 and pos.shape[::2] == (1, 4)
-        self.resolution, self.depth = resolution, coverage(pos[0].double()[tri.long()], *resolution)
+        corners = snapped(pos[0].double()[tri.long()], *resolution)
+        self.resolution, self.depth = resolution, coverage(corners, *resolution)
         self.last = torch.full(self.depth.shape[1:], -torch.inf, dtype=torch.float64)
 
     def __enter__(self):
@@ -38,6 +40,15 @@ class DepthPeeler:
         seen = torch.where(self.last < torch.inf, triangle + 1, 0)
         out[0, ..., 3] = seen.reshape(self.resolution)
         return out, None
+
+
+def snapped(corners, height, width):
+    """Clip-space corners (triangles, 3, 4), moved to the nearest sixteenth of a pixel."""
+    w = corners[..., 3]
+    steps = torch.tensor([8.0 * width, 8.0 * height], dtype=torch.float64)  # from the middle to the edge
+    moved = (corners[..., :2] / w[..., None] * steps).round() / steps * w[..., None]
+    in_front = (w > 0).all(dim=1)[:, None, None]
+    return torch.cat([torch.where(in_front, moved, corners[..., :2]), corners[..., 2:]], dim=-1)
 
 
 def coverage(corners, height, width):

@@ -1,0 +1,152 @@
+"""Do the renderer's backends agree on this machine? `python -m benchmarks.parity` writes
+benchmarks/results/parity.json and, for people, docs/parity.md.
+
+Small images are compared with the reference; what draws on a GPU then also with numba, in large ones.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.machine import machine
+from voxsds.cameras import Camera, Frame, look_at, ray_bundle
+from voxsds.datasets import read_dataset
+from voxsds.field import solid_field
+from voxsds.files import write_json, write_text
+from voxsds.maps import BlockMap, read_map
+from voxsds.materials import DEFAULT_PALETTE
+from voxsds.parity import Drawn, Scene, agreement, dissolved
+from voxsds.render import MIN_TRANSMITTANCE, present_backends
+from voxsds.shading import lit_faces
+from voxsds.worlds.styles import TEACHER
+from voxsds.worlds.world import generate
+
+THRESHOLD = 0.05  # as in training
+SMALL, LARGE = 48, 512  # pixels of an image's height
+GENERATED = (1, 2, 3)  # seeds
+SIZE = (32, 24, 32)  # of generated worlds
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+HEAD = """# Do the renderer's backends agree?
+
+Written by `python -m benchmarks.parity`; every figure is in `benchmarks/results/parity.json`.
+
+{machine}
+
+Worst errors over {scenes}. Each world is drawn as it is (hard) and half dissolved (soft); opacities
+up to {threshold} are not drawn, and no ray is stopped early. Which voxels a pixel's ray enters is told by
+the image of a random fog; *same walk* is the least share of pixels for which two backends agree on all of
+them. The other figures are about these pixels: first hits that differ, the largest errors of RGB, of alpha
+and of the light that reaches a voxel (only where all walks are the same), and of the products of random
+cotangents with the Jacobians of opacity and material, relative to their largest entry.
+
+| backend | against | height | numbers | same walk | wrong hits | RGB | alpha | reach | opacity | material |
+|---|---|---|---|---|---|---|---|---|---|---|
+"""
+FOOT = """
+The rasteriser of nvdiffrast snaps corners to 1/16 pixel, so a pixel whose middle is that near an edge may
+see the voxel beside it. It peeled up to {layers} layers; at most {residual:.1e} of the light was left.
+"""
+
+
+def worlds() -> Iterator[tuple[str, BlockMap, Camera]]:
+    """(name, world, a view of it): generated ones, and both maps of the repository."""
+    frame = Frame((SIZE[0] / 2, SIZE[2] / 2))
+    for seed in GENERATED:
+        blocks = generate(seed, TEACHER, SIZE).blocks.astype(int)
+        eye, target = (frame.to_world(np.array(point)) for point in ((41.3, 27.2, 44.1), (16.0, 8.0, 16.0)))
+        view = look_at(eye, target, 45.0, 4 * LARGE // 3, LARGE)
+        yield f"generated world {seed}", BlockMap(blocks, DEFAULT_PALETTE, frame, {}), view
+    for number in (1, 2):
+        cameras = read_dataset(Path(f"datasets/{number}")).cameras
+        yield f"map {number}", read_map(f"maps/{number}/map.json"), cameras[3]
+
+
+def scenes(height: int, dtype: torch.dtype) -> Iterator[Scene]:
+    """All worlds, hard and soft, in images of one height."""
+    for name, world, camera in worlds():
+        view = camera.resized(round(height * camera.width / camera.height), height)
+        rays = ray_bundle([view], world.frame, torch.float64)
+        solids = len(world.palette) - 1
+        fields = {
+            "hard": solid_field(world.blocks, solids, dtype),
+            "soft": dissolved(world.blocks, solids, dtype),
+        }
+        for kind, field in fields.items():
+            lit = torch.as_tensor(lit_faces(world.palette))
+            yield Scene(f"{name}, {kind}", field, lit, rays, THRESHOLD)
+
+
+def rows(backends: dict[str, torch.device], against: str, height: int) -> Iterator[dict[str, Any]]:
+    """One for each backend, scene and precision."""
+    for name, dtype in DTYPES.items():
+        for scene in scenes(height, dtype):
+            expected = Drawn(scene, against)
+            for backend, device in backends.items():
+                drawn = Drawn(scene, backend, device)
+                row = {
+                    "backend": backend, "device": device.type, "scene": scene.name,
+                    "grid": list(scene.field.opacity.shape), "height": height, "dtype": name,
+                    **asdict(agreement(drawn, expected)),
+                }  # fmt: skip
+                yield row | (_peeled(drawn) if backend == "nvdiffrast" else {})
+
+
+def _peeled(drawn: Drawn) -> dict[str, Any]:
+    """How many layers a training step would take, and the light left after them."""
+    from voxsds.render.nvdiffrast_cuda import peel
+
+    opacity = drawn.field.opacity.detach()
+    layers = peel(opacity, drawn.rays, 0, THRESHOLD, MIN_TRANSMITTANCE, beyond=True)
+    return {"layers": len(layers.rows), "residual": layers.residual.item()}
+
+
+def report(result: dict[str, Any]) -> str:
+    """The text for docs/: the worst of each kind."""
+    found, lines = result["rows"], []
+    groups = dict.fromkeys((r["backend"], r["against"], r["height"], r["dtype"]) for r in found)
+    for group in groups:
+        mine = [r for r in found if (r["backend"], r["against"], r["height"], r["dtype"]) == group]
+        reaches = [r["reach"] for r in mine if r["reach"] is not None]
+        errors = [max(r[key] for r in mine) for key in ("color", "alpha")]
+        errors += [max(reaches) if reaches else None]
+        errors += [max(r[key] for r in mine) for key in ("by_opacity", "by_material")]
+        cells = [*group, f"{min(r['same_walk'] for r in mine):.4f}", sum(r["wrong_hits"] for r in mine)]
+        cells += ["-" if error is None else f"{error:.1e}" for error in errors]
+        lines.append(f"| {' | '.join(map(str, cells))} |\n")
+    facts = "; ".join(f"{key} {value}" for key, value in result["machine"].items() if value is not None)
+    names = ", ".join(dict.fromkeys(row["scene"].split(",")[0] for row in found))
+    text = HEAD.format(machine=f"Machine: {facts}.", scenes=names, threshold=THRESHOLD) + "".join(lines)
+    peeled = [row for row in found if "layers" in row]
+    if peeled:
+        layers, residual = (max(row[key] for row in peeled) for key in ("layers", "residual"))
+        text += FOOT.format(layers=layers, residual=residual)
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/parity.json"))
+    parser.add_argument("--report", type=Path, default=Path("docs/parity.md"))
+    arguments = parser.parse_args()
+    present = present_backends()
+    print("present:", ", ".join(f"{name} ({device})" for name, device in present.items()))
+    compared = {name: device for name, device in present.items() if name != "reference"}
+    on_gpu = {name: device for name, device in present.items() if device.type == "cuda"}
+    result: dict[str, Any] = {"machine": machine(), "rows": []}
+    runs = [(compared, "reference", SMALL), *([(on_gpu, "numba", LARGE)] if on_gpu else [])]
+    for backends, against, height in runs:
+        for row in rows(backends, against, height):
+            result["rows"].append(row)
+            print({key: value for key, value in row.items() if key not in ("grid", "pixels")})
+    write_json(arguments.out, result)
+    write_text(arguments.report, report(result))
+
+
+if __name__ == "__main__":
+    main()
