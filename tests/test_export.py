@@ -19,7 +19,9 @@ from voxsds.maps import read_map
 from voxsds.materials import AIR, DEFAULT_PALETTE, GRASS, SNOW, STONE
 from voxsds.metrics import floating
 
-SETTINGS = ExportSettings(threshold=0.5, seen_reach=0.1, crumb_blocks=2, support_gap=2, stray_blocks=4)
+SETTINGS = ExportSettings(
+    threshold=0.5, seen_reach=0.1, crumb_blocks=2, support_gap=2, stray_blocks=4, repaint_speckles=True
+)
 SIZE = (8, 10, 8)
 
 

@@ -1,4 +1,4 @@
-"""From a trained grid to plain blocks: threshold, what nobody sees as it was, crumbs dropped."""
+"""From a trained grid to plain blocks: threshold, what nobody sees as it was, crumbs and speckles gone."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Integer
 from voxsds.grid import DifferentiableVoxelGrid
 from voxsds.materials import AIR
 from voxsds.metrics import floating
+from voxsds.speckle import repaint_speckles
 
 Blocks = Integer[np.ndarray, "X Y Z"]
 Mask = Bool[np.ndarray, "X Y Z"]
@@ -27,6 +28,7 @@ class ExportSettings:
     crumb_blocks: int  # groups of up to this many blocks are dropped
     support_gap: int  # larger groups that hang up to this high over something are joined to it
     stray_blocks: int  # of the others those of up to this many blocks are dropped
+    repaint_speckles: bool  # lone blocks of another material than all around take that of their surroundings
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class ExportCounts:
     blocks_dropped: int  # in these groups
     groups_supported: int
     blocks_supporting: int  # added under these groups
+    speckles_repainted: int
     floating: int  # blocks that float in the result
 
 
@@ -62,6 +65,7 @@ def export_blocks(
     sealed = sealed_holes(blocks) & (initial != AIR)
     blocks[sealed] = initial[sealed]
     dropped, supporting = settle(blocks, initial, settings)
+    repainted = repaint_speckles(blocks, initial) if settings.repaint_speckles else 0
     return blocks, ExportCounts(
         blocks=int((blocks != AIR).sum()),
         unseen_restored=int((unseen & (drawn != initial)).sum()),
@@ -70,6 +74,7 @@ def export_blocks(
         blocks_dropped=sum(dropped),
         groups_supported=len(supporting),
         blocks_supporting=sum(supporting),
+        speckles_repainted=repainted,
         floating=int(floating(blocks).sum()),
     )
 

@@ -1,0 +1,55 @@
+"""Lone blocks of another material than all around them: what noise in the gradient leaves on surfaces."""
+
+import numpy as np
+from jaxtyping import Bool, Int, Integer
+
+from voxsds.materials import AIR
+
+Blocks = Integer[np.ndarray, "X Y Z"]
+Mask = Bool[np.ndarray, "X Y Z"]
+OTHERS = 4  # visible neighbours of one other material that it must have
+
+
+def visible(blocks: Blocks) -> Mask:
+    """Blocks with a free face; the grid's bottom counts as covered, its sides and top as open."""
+    solid = np.pad(blocks != AIR, 1)
+    solid[:, 0] = True
+    inner = (slice(1, -1),) * 3
+    covered = np.ones(blocks.shape, dtype=bool)
+    for axis in range(3):
+        for step in (-1, 1):
+            covered &= np.roll(solid, step, axis)[inner]
+    return (blocks != AIR) & ~covered
+
+
+def neighbours(mask: Mask) -> Int[np.ndarray, "X Y Z"]:
+    """How many of the 26 voxels around each are in `mask`."""
+    total = np.pad(mask, 1).astype(np.int64)
+    for axis in range(3):
+        total = sum(np.roll(total, step, axis) for step in (-1, 0, 1))
+    return total[1:-1, 1:-1, 1:-1] - mask
+
+
+def speckles(blocks: Blocks) -> tuple[Mask, Blocks]:
+    """The visible blocks that stand alone in their material, and what their surroundings are made of.
+
+    Of the 26 neighbours none is visible and of the same material, and at least four are of one other.
+    """
+    seen = visible(blocks)
+    materials = np.unique(blocks[seen])
+    counts = np.stack([neighbours(seen & (blocks == material)) for material in materials])
+    alike = sum(np.where(blocks == m, count, 0) for m, count in zip(materials, counts, strict=True))
+    return seen & (alike == 0) & (counts.max(axis=0) >= OTHERS), materials[counts.argmax(axis=0)]
+
+
+def repaint_speckles(blocks: Blocks, initial: Blocks) -> int:
+    """Gives lone blocks that the training made or repainted the material around them, in place.
+
+    Returns how many. A single grass block in a snow field becomes snow. Blocks of the input map stay as they are.
+    """
+    if not visible(blocks).any():
+        return 0
+    lone, around = speckles(blocks)
+    lone &= blocks != initial
+    blocks[lone] = around[lone]
+    return int(lone.sum())
