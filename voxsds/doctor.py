@@ -14,7 +14,6 @@ from voxsds.cameras import Frame, ray_bundle
 from voxsds.field import solid_field
 from voxsds.guidance.needs import Needs, needs_of
 from voxsds.guidance.teacher import TeacherSettings
-from voxsds.maps import BlockMap
 from voxsds.materials import DEFAULT_PALETTE, STONE
 from voxsds.pictures import LOOK
 from voxsds.poses import orbit_pose
@@ -154,28 +153,22 @@ def _version(name: str) -> str | None:
 
 def try_backend(name: str, device: torch.device) -> Backend:
     """Draws a block; whatever a backend raises is what is wrong with it."""
-    try:
-        seconds = [_draw(name, device) for _ in range(2)]
-    except Exception as error:  # kernels fail in as many ways as there are drivers
-        return Backend(name, f"{type(error).__name__}: {error}", None)
-    return Backend(name, None, 1000 * seconds[1])
-
-
-def _draw(name: str, device: torch.device) -> float:
-    """Seconds for an image; RuntimeError where the block is not in the middle of it."""
     blocks = np.zeros((4, 4, 4), np.int64)
     blocks[1:3, 1:3, 1:3] = STONE
-    world = BlockMap(blocks, DEFAULT_PALETTE, Frame((2.0, 2.0)), {})
-    field = [part.to(device) for part in solid_field(world.blocks, len(world.palette) - 1)]
-    rays = ray_bundle(
-        [orbit_pose(LOOK, (4, 4, 4), world.frame, 64, 30, 30, 1.45)], world.frame, device=device
-    )
-    lit = torch.as_tensor(lit_faces(world.palette))
-    start = time.perf_counter()
-    alpha = render(field[0], field[1], lit, rays, backend=name).rgba[0, 3].cpu()
-    if not (alpha[32, 32] > 0.99 and alpha[0, 0] < 0.01):
-        raise RuntimeError("draws a block where there is none")
-    return time.perf_counter() - start
+    opacity, material = (part.to(device) for part in solid_field(blocks, len(DEFAULT_PALETTE) - 1))
+    frame, lit = Frame((2.0, 2.0)), torch.as_tensor(lit_faces(DEFAULT_PALETTE))
+    rays = ray_bundle([orbit_pose(LOOK, (4, 4, 4), frame, 64, 30.0, 30.0, 1.45)], frame, device=device)
+    seconds = []
+    for _ in range(2):  # the first compiles
+        start = time.perf_counter()
+        try:
+            covered = render(opacity, material, lit, rays, backend=name).rgba[0, 3].cpu()
+        except Exception as error:  # kernels fail in as many ways as there are drivers
+            return Backend(name, f"{type(error).__name__}: {error}", None)
+        seconds.append(time.perf_counter() - start)
+        if not (covered[32, 32] > 0.99 and covered[0, 0] < 0.01):
+            return Backend(name, "draws blocks where there are none, or none where there are", None)
+    return Backend(name, None, 1000 * seconds[1])
 
 
 def _teacher(name: str, entry: TeacherSettings | str, chosen: bool, ask_hub: bool) -> TeacherReport:

@@ -25,7 +25,7 @@ app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 def main() -> None:
     """Runs the command line; what is wrong with the input is said without a traceback."""
     try:
-        app()
+        app(prog_name="voxsds")
     except (ValueError, OSError) as error:
         print(f"voxsds: {error}", file=sys.stderr)
         sys.exit(1)

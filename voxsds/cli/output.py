@@ -4,8 +4,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from voxsds.files import to_json
-
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> None:
     """Columns as wide as what is in them; those listed in `numbers` are flush right."""
@@ -19,6 +17,8 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Seq
 
 
 def print_json(value: Any) -> None:
+    from voxsds.files import to_json  # with numpy, which --help need not wait for
+
     print(to_json(value))
 
 
@@ -27,6 +27,6 @@ def warn(text: str) -> None:
     print(f"warning: {text}", file=sys.stderr)
 
 
-def gigabytes(size: float) -> str:
+def gigabytes(size: int) -> str:
     """21.3 GB; under 0.1 GB as 63 MB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"
