@@ -113,6 +113,8 @@ def unpack_numbers(data: UInt8[np.ndarray, " bytes"], count: int, where: str) ->
 
 def pack_numbers(numbers: Integer[np.ndarray, " count"]) -> UInt8[np.ndarray, " bytes"]:
     """The inverse of `unpack_numbers`."""
+    if numbers.max(initial=0) < 128:  # a byte each: what nearly every world is
+        return numbers.astype(np.uint8)
     bits = numbers.astype(np.uint32)[:, None] >> np.array([0, 7, 14], np.uint32)
     needed = np.array([True, False, False]) | (bits > 0)
     follows = np.pad(needed[:, 1:], ((0, 0), (0, 1)))
