@@ -247,11 +247,13 @@ def test_custom_blocks_leave_as_the_nearest_and_stay_in_our_own_format(tmp_path:
             {"name": "Lapis", "colors": dict.fromkeys(("top", "bottom", "side"), [0.2, 0.35, 0.7])}
         ]
     }
-    world = BlockMap(np.full((2, 2, 2), len(palette) - 1), palette, Frame((1.0, 1.0)), custom)
+    world = BlockMap(np.full((2, 2, 2), len(palette) - 1), palette, Frame((1.0, 1.0), 1.5), custom)
     exported = export_world(tmp_path / "a.schem", world, MAPPING)
     assert exported.matches == (("Lapis", 8, STATES[WATER], "colour"),)
     export_world(tmp_path / "a.json", world, MAPPING)
-    assert import_world(tmp_path / "a.json", MAPPING, pad=1).world.palette.names[-1] == "Lapis"
+    padded = import_world(tmp_path / "a.json", MAPPING, pad=1).world
+    assert padded.palette.names[-1] == "Lapis"
+    assert padded.frame == Frame((2.0, 2.0), 1.5) and "customBlocks" in padded.extra
 
 
 @pytest.mark.parametrize(("name", "message"), [

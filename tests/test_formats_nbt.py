@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from voxsds.formats import nbt
-from voxsds.formats.nbt import field, read_nbt, write_nbt
+from voxsds.formats.nbt import field, read_nbt
+from voxsds.formats.nbtwriter import write_nbt
 
 NUMBERS = st.sampled_from([np.int8, np.int16, np.int32, np.int64]).flatmap(
     lambda kind: st.integers(np.iinfo(kind).min, np.iinfo(kind).max).map(kind)

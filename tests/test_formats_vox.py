@@ -8,7 +8,7 @@ import pytest
 from midvoxio.models import default_palette as midvoxio_palette
 
 from tests.helpers.hostile import group, scene, shape, transform
-from voxsds.formats import vox, voxscene
+from voxsds.formats import vox, voxfile
 from voxsds.formats.voxscene import STILL, Model, Placed, Pose
 
 
@@ -61,13 +61,13 @@ def test_the_pivot_is_a_corner_of_voxels(size: tuple[int, int, int], turned: tup
 
 def test_a_rotation_is_read_row_by_row() -> None:
     """Rows (0 1 0), (0 0 -1), (1 0 0): ones at 1, 2, 0, the second negative."""
-    turn = voxscene._turn(str(1 | 2 << 2 | 1 << 5), "a.vox")
+    turn = voxfile._turn(str(1 | 2 << 2 | 1 << 5), "a.vox")
     np.testing.assert_array_equal(turn, [[0, 1, 0], [0, 0, -1], [1, 0, 0]])
 
 
 def test_poses_nest_as_matrices_do() -> None:
-    inner = Pose(voxscene._turn("17", "a"), np.array([1, 2, 3]))
-    outer = Pose(voxscene._turn("9", "a"), np.array([-5, 0, 7]))
+    inner = Pose(voxfile._turn("17", "a"), np.array([1, 2, 3]))
+    outer = Pose(voxfile._turn("9", "a"), np.array([-5, 0, 7]))
     point = np.array([4, 5, 6])
     both = inner.after(outer)
     step = inner.turn @ point + inner.shift

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from voxsds.formats import nbt, voxscene
+from voxsds.formats import tags as nbt
+from voxsds.formats import voxfile
 from voxsds.formats.exchange import import_world
 from voxsds.formats.mapping import read_mapping
+from voxsds.formats.nbtwriter import write_nbt
 
 Tags = dict
 STONE = {"Name": "minecraft:stone"}
@@ -43,24 +45,24 @@ def structure(**changes: object) -> Tags:
 
 def scene(*parts: tuple[str, bytes]) -> bytes:
     """A .vox file of one model of one voxel, and further chunks."""
-    integers, chunk = voxscene._integers, voxscene._chunk
+    integers, chunk = voxfile._integers, voxfile._chunk
     body = chunk("SIZE", integers(1, 1, 1)) + chunk("XYZI", integers(1) + bytes([0, 0, 0, 1]))
     body += b"".join(chunk(name, data) for name, data in parts)
     return b"VOX " + integers(150) + b"MAIN" + integers(0, len(body)) + body
 
 
 def transform(id: int, child: int, frame: dict[str, str]) -> tuple[str, bytes]:
-    integers, texts = voxscene._integers, voxscene._texts
+    integers, texts = voxfile._integers, voxfile._texts
     return "nTRN", integers(id) + texts({}) + integers(child, -1, 0, 1) + texts(frame)
 
 
 def group(id: int, *children: int) -> tuple[str, bytes]:
-    integers, texts = voxscene._integers, voxscene._texts
+    integers, texts = voxfile._integers, voxfile._texts
     return "nGRP", integers(id) + texts({}) + integers(len(children), *children)
 
 
 def shape(id: int, model: int) -> tuple[str, bytes]:
-    integers, texts = voxscene._integers, voxscene._texts
+    integers, texts = voxfile._integers, voxfile._texts
     return "nSHP", integers(id) + texts({}) + integers(1, model) + texts({})
 
 
@@ -154,7 +156,7 @@ def write_hostile(name: str, folder: Path) -> Path:
     if isinstance(contents, bytes):
         (folder / name).write_bytes(contents)
     else:
-        nbt.write_nbt(folder / name, contents)
+        write_nbt(folder / name, contents)
     return folder / name
 
 

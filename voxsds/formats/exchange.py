@@ -1,9 +1,9 @@
 """Worlds from and to the files of other programs, with an account of what became of what."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Integer
@@ -45,6 +45,19 @@ class Exported:
     matches: tuple[Match, ...]
 
 
+@runtime_checkable
+class Format(Protocol):
+    """What the module of a format offers."""
+
+    def read(self, path: Path) -> Build:
+        """The build in a file; ValueError that names it and the remedy where it is not sound."""
+        ...
+
+    def write(self, path: Path, build: Build) -> list[Path]:
+        """Writes a build atomically; the files that it became, of which most formats have one."""
+        ...
+
+
 def import_world(path: Path, mapping: Mapping, crop: Box | None = None, pad: int = 0) -> Imported:
     """The world in a file of one of the formats `READ`; ValueError with the remedy where there is none.
 
@@ -52,46 +65,14 @@ def import_world(path: Path, mapping: Mapping, crop: Box | None = None, pad: int
     not do. `pad` then adds that many layers of air at the four sides and above, room to build in.
     """
     if path.suffix.lower() == ".json":
-        if crop is None and not pad:
-            return _unchanged(read_map(path))
-        build, palette, extra = _own(read_map(path))
-        materials = [Choice(index, "same") for index in range(len(palette))]
-    else:
-        build, palette, extra = read_build(path), DEFAULT_PALETTE, {}
-        materials = [mapping.material_of(kind) for kind in build.kinds]
-    build = build if crop is None else cropped(build, crop)
-    table = np.array([material for material, _ in materials], np.int64)
-    blocks, notes = _within_limits(table.astype(np.uint8)[build.cells], path)
-    blocks = np.pad(blocks, ((pad, pad), (0, pad), (pad, pad)))
-    _check_limits(blocks.shape, f"{path} with {pad} layers of air around it", "Give a smaller --pad")
-    left_out = tuple(f"left out: {note}" for note in build.notes)
-    frame = Frame((blocks.shape[0] / 2, blocks.shape[2] / 2))
-    world = BlockMap(blocks.astype(np.int64), palette, frame, {"sequence": 1, **extra})
-    return Imported(world, _matches(build, palette, materials), notes + left_out)
-
-
-def read_build(path: Path) -> Build:
-    """The build in another program's file, by its suffix."""
-    match path.suffix.lower():
-        case ".schem":
-            return sponge.read(path)
-        case ".litematic":
-            return litematic.read(path)
-        case ".nbt":
-            return structure.read(path)
-        case ".vox":
-            return vox.read(path)
-        case ".schematic":
-            raise ValueError(
-                f"{path}: schematics from before Minecraft 1.13 are not read; load it in a newer WorldEdit "
-                "and save it as .schem"
-            )
-    raise ValueError(f"{path}: builds are read from {', '.join(READ)}; save it as one of these")
+        return _from_map(read_map(path), path, crop, pad)
+    build = format_of(path).read(path)
+    choices = [mapping.material_of(kind) for kind in build.kinds]
+    return _placed(build, choices, DEFAULT_PALETTE, path, crop, pad)
 
 
 def export_world(path: Path, world: BlockMap, mapping: Mapping, sponge_version: int = 2) -> Exported:
     """Writes `world` in the format of the suffix, one of `WRITTEN`; .nbt may become several files."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     match path.suffix.lower():
         case ".json":
             write_map(path, world)
@@ -102,40 +83,68 @@ def export_world(path: Path, world: BlockMap, mapping: Mapping, sponge_version: 
             glb.write(path, world)
             return Exported((path,), ())
         case ".vox":
-            vox.write(path, _coloured(world))
-            return Exported((path,), ())
-    build, matches = _as_states(world, mapping)
+            return Exported(tuple(vox.write(path, _coloured(world))), ())
+        case ".schem" | ".litematic" | ".nbt":
+            build, matches = _as_states(world, mapping)
+            if path.suffix.lower() == ".schem":
+                return Exported(tuple(sponge.write(path, build, sponge_version)), matches)
+            return Exported(tuple(format_of(path).write(path, build)), matches)
+    raise ValueError(f"{path}: worlds are written as {', '.join(WRITTEN)}; choose one of these")
+
+
+def format_of(path: Path) -> Format:
+    """The format of another program that the suffix names; ValueError where none does."""
     match path.suffix.lower():
         case ".schem":
-            sponge.write(path, build, sponge_version)
+            return sponge
         case ".litematic":
-            litematic.write(path, build)
+            return litematic
         case ".nbt":
-            return Exported(tuple(structure.write(path, build)), matches)
-        case _:
-            raise ValueError(f"{path}: worlds are written as {', '.join(WRITTEN)}; choose one of these")
-    return Exported((path,), matches)
+            return structure
+        case ".vox":
+            return vox
+        case ".schematic":
+            raise ValueError(
+                f"{path}: schematics from before Minecraft 1.13 are not read; load it in a newer WorldEdit "
+                "and save it as .schem"
+            )
+    raise ValueError(f"{path}: builds are read from {', '.join(READ)}; save it as one of these")
 
 
-def _unchanged(world: BlockMap) -> Imported:
-    build, palette, _ = _own(world)
-    same = [Choice(material, "same") for material in range(len(palette))]
-    return Imported(world, _matches(build, palette, same), ())
-
-
-def _own(world: BlockMap) -> tuple[Build, Palette, dict]:
-    """A map of ours as if it were foreign; keys that do not depend on the grid go with it."""
-    extra = {key: value for key, value in world.extra.items() if key not in ("worldConfig", "worldScale")}
+def _from_map(world: BlockMap, path: Path, crop: Box | None, pad: int) -> Imported:
+    """A map of ours as it is, or a part of it, which keeps the keys that do not depend on the grid."""
     notes = (f"the own keys of {len(world.block_extra)} blocks",) if world.block_extra else ()
-    kinds = tuple(map(Kind, world.palette.names))
-    return Build(world.blocks.astype(np.uint16), kinds, notes), world.palette, extra
+    build = Build(world.blocks.astype(np.uint16), tuple(map(Kind, world.palette.names)), notes)
+    same = [Choice(material, "same") for material in range(len(world.palette))]
+    if crop is None and not pad:
+        return Imported(world, _matches(build, world.palette, same), ())
+    part = _placed(build, same, world.palette, path, crop, pad)
+    extra = {key: value for key, value in world.extra.items() if key not in ("worldConfig", "worldScale")}
+    frame = replace(part.world.frame, scale=world.frame.scale)
+    return replace(part, world=replace(part.world, frame=frame, extra=extra))
 
 
-def _matches(build: Build, palette: Palette, materials: list[Choice]) -> tuple[Match, ...]:
+def _placed(
+    build: Build, choices: list[Choice], palette: Palette, path: Path, crop: Box | None, pad: int
+) -> Imported:
+    """The build as a world whose vertical axis goes through the middle of its grid."""
+    build = build if crop is None else cropped(build, crop)
+    table = np.array([choice.material for choice in choices], np.uint16)
+    blocks, notes = _within_limits(table[build.cells], path)
+    x, y, z = blocks.shape
+    wide = (x + 2 * pad, y + pad, z + 2 * pad)
+    _check_limits(wide, f"{path} with {pad} layers of air around it", "Give a smaller --pad")
+    blocks = np.pad(blocks, ((pad, pad), (0, pad), (pad, pad))).astype(np.int64)
+    world = BlockMap(blocks, palette, Frame((wide[0] / 2, wide[2] / 2)), {"sequence": 1})
+    left_out = tuple(f"left out: {note}" for note in build.notes)
+    return Imported(world, _matches(build, palette, choices), notes + left_out)
+
+
+def _matches(build: Build, palette: Palette, choices: list[Choice]) -> tuple[Match, ...]:
     """One line for all states of a block, since properties change no material."""
     counts: Counter[tuple[str, int, How]] = Counter()
     numbers = np.bincount(build.cells.reshape(-1), minlength=len(build.kinds))
-    for kind, (material, how), count in zip(build.kinds, materials, numbers.tolist(), strict=True):
+    for kind, (material, how), count in zip(build.kinds, choices, numbers.tolist(), strict=True):
         counts[base_name(kind.name), material, how] += count
     return tuple(
         Match(name, count, palette.names[material], how)

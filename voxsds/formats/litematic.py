@@ -11,8 +11,10 @@ import numpy as np
 from jaxtyping import Int64, Integer, UInt16
 
 from voxsds.formats.build import Build, Kind, Shape, check_shape, joined_kinds
-from voxsds.formats.nbt import Compound, field, read_nbt, write_nbt
+from voxsds.formats.nbt import field, read_nbt
+from voxsds.formats.nbtwriter import write_nbt
 from voxsds.formats.states import DATA_VERSION, extras, palette_tags, read_palette
+from voxsds.formats.tags import Compound
 
 AXES = ("x", "y", "z")
 AIR = Kind("minecraft:air")
@@ -85,7 +87,7 @@ def _cells(region: _Region, where: str) -> tuple[UInt16[np.ndarray, "X Y Z"], tu
     return cells.reshape(y, z, x).transpose(2, 0, 1), kinds
 
 
-def write(path: Path, build: Build) -> None:
+def write(path: Path, build: Build) -> list[Path]:
     """Writes a .litematic file of one region."""
     x, y, z = build.cells.shape
     kinds = (AIR, *(kind for kind in build.kinds if kind != AIR))  # the format wants air first
@@ -116,6 +118,7 @@ def write(path: Path, build: Build) -> None:
         "Regions": {path.stem: region},
     }
     write_nbt(path, root)
+    return [path]
 
 
 def bits_for(kinds: int) -> int:

@@ -1,15 +1,9 @@
 """NBT, the binary tree of Minecraft's files, read within bounds.
 
-The type of a value says which tag it is: np.int8, int16, int32, int64, float32 and float64 are the numbers,
-str the text, dict the compound, list the list, an array of int8, int32 or int64 the array. A structured
-array, of int32 and rows of int32, is a list of compounds that all look alike, such as the blocks of a
-structure; it is read as one from 64 compounds on.
-
 Readers in general use trust what a file says of its own length and depth, and a few bytes of a strange file
-take all memory. This one does not. All numbers are big-endian.
+take all memory. This one does not. tags.py says what becomes of which tag.
 """
 
-import gzip
 import struct
 import zlib
 from collections.abc import Callable
@@ -18,21 +12,33 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from voxsds.files import write_bytes
+from voxsds.formats.tags import (
+    ARRAYS,
+    BYTE,
+    COMPOUND,
+    DOUBLE,
+    END,
+    FLOAT,
+    INT,
+    LENGTH,
+    LENGTH_OF_TEXT,
+    LIST,
+    LONG,
+    NUMBERS,
+    SHORT,
+    STRING,
+    Compound,
+    decoded_text,
+    row_fields,
+    row_layout,
+)
 
 MAX_BYTES = 64 * 2**20  # of a file, unpacked
 MAX_TAGS = 1_500_000  # one piece of 48^3 blocks of a structure has 660,000
 MAX_DEPTH = 64  # compounds and lists within each other
 MANY = 64  # compounds from which on it pays to read them as rows
 
-END, BYTE, SHORT, INT, LONG, FLOAT, DOUBLE, BYTES, STRING, LIST, COMPOUND, INTS, LONGS = range(13)
-NUMBERS = {BYTE: ">i1", SHORT: ">i2", INT: ">i4", LONG: ">i8", FLOAT: ">f4", DOUBLE: ">f8"}
-ARRAYS = {BYTES: ">i1", INTS: ">i4", LONGS: ">i8"}
-_NUMBER_TAG = {np.dtype(code).newbyteorder("="): tag for tag, code in NUMBERS.items()}
-_ARRAY_TAG = {np.dtype(code).newbyteorder("="): tag for tag, code in ARRAYS.items()}
-
 T = TypeVar("T")
-Compound = dict[str, Any]
 
 
 def read_nbt(path: Path | str) -> Compound:
@@ -44,11 +50,6 @@ def read_nbt(path: Path | str) -> Compound:
     reader.at = 1
     reader.text()  # the root's name means nothing
     return reader.compound(0)
-
-
-def write_nbt(path: Path | str, root: Compound, name: str = "") -> None:
-    """Writes a gzip-packed NBT file atomically; equal trees give equal bytes."""
-    write_bytes(path, gzip.compress(bytes([COMPOUND]) + _text(name) + _payload(root), 6, mtime=0))
 
 
 def unpacked(path: Path | str) -> bytes:
@@ -111,15 +112,9 @@ class _Reader:
         return result
 
     def text(self) -> str:
-        (length,) = self._numbers(_LENGTH_OF_TEXT)
-        data = self._take(length)
-        return data.decode("ascii") if data.isascii() else self._java_text(data)
-
-    def _java_text(self, data: bytes) -> str:
-        """Java spells NUL in two bytes, and characters past 16 bits as two surrogates."""
+        (length,) = self._numbers(LENGTH_OF_TEXT)
         try:
-            units = data.replace(b"\xc0\x80", b"\0").decode("utf-8", "surrogatepass")
-            return units.encode("utf-16", "surrogatepass").decode("utf-16")
+            return decoded_text(self._take(length))
         except UnicodeError:
             raise self._unsound("text that is not UTF-8") from None
 
@@ -155,12 +150,12 @@ class _Reader:
     def _rows(self, length: int, depth: int) -> np.ndarray | None:
         """`length` compounds at once; None, and nothing read, where they do not all look like the first."""
         start = self.at
-        fields = _row_fields(self.compound(depth))
+        fields = row_fields(self.compound(depth))
         size, self.at = self.at - start, start
         if fields is None or size * length > len(self.data) - start:
             return None
         rows = np.empty(length, fields)
-        layout, heads = _row_layout(rows.dtype)
+        layout, heads = row_layout(rows.dtype)
         if layout.itemsize != size:  # a name stood twice in it, say
             return None
         table = np.frombuffer(self.data, layout, length, start)
@@ -177,7 +172,7 @@ class _Reader:
         return found.astype(kind.newbyteorder("="))
 
     def _length(self) -> int:
-        (length,) = self._numbers(_LENGTH)
+        (length,) = self._numbers(LENGTH)
         if length < 0:
             raise self._unsound(f"a length of {length}")
         return length
@@ -216,7 +211,6 @@ class _Reader:
         return ValueError(f"{self.where}: byte {self.at} of the NBT data: {what}; save the build again")
 
 
-_LENGTH, _LENGTH_OF_TEXT = struct.Struct(">i"), struct.Struct(">H")
 _UNPACK: dict[int, tuple[struct.Struct, Callable[[Any], np.generic]]] = {
     BYTE: (struct.Struct(">b"), np.int8),
     SHORT: (struct.Struct(">h"), np.int16),
@@ -225,80 +219,3 @@ _UNPACK: dict[int, tuple[struct.Struct, Callable[[Any], np.generic]]] = {
     FLOAT: (struct.Struct(">f"), np.float32),
     DOUBLE: (struct.Struct(">d"), np.float64),
 }
-
-
-# Writing. TypeError for a value that is no tag: a mistake of ours, not of a file.
-
-
-def _tag(value: Any) -> int:
-    match value:
-        case np.generic():
-            return _NUMBER_TAG[value.dtype]
-        case np.ndarray():
-            return LIST if value.dtype.names else _ARRAY_TAG[value.dtype]
-        case str():
-            return STRING
-        case dict():
-            return COMPOUND
-        case list():
-            return LIST
-    raise TypeError(f"{type(value).__name__} is no NBT tag; give numpy numbers, text, lists, dicts or arrays")
-
-
-def _payload(value: Any) -> bytes:
-    match value:
-        case np.generic():
-            return np.array(value, value.dtype.newbyteorder(">")).tobytes()
-        case np.ndarray():
-            if value.dtype.names:
-                return _records(value)
-            return _LENGTH.pack(value.size) + value.astype(value.dtype.newbyteorder(">")).tobytes()
-        case str():
-            return _text(value)
-        case dict():
-            named = (bytes([_tag(item)]) + _text(name) + _payload(item) for name, item in value.items())
-            return b"".join(named) + bytes([END])
-    tag = _tag(value[0]) if value else END
-    if any(_tag(item) != tag for item in value):
-        raise TypeError("the entries of an NBT list must all be tags of one type")
-    return bytes([tag]) + _LENGTH.pack(len(value)) + b"".join(map(_payload, value))
-
-
-def _records(rows: np.ndarray) -> bytes:
-    """A structured array as a list of compounds, one a row."""
-    layout, heads = _row_layout(rows.dtype)
-    table = np.zeros(len(rows), layout)
-    for i, (name, head) in enumerate(zip(rows.dtype.names or (), heads, strict=True)):
-        table[f"head {i}"], table[f"numbers {i}"] = head, rows[name]
-    return bytes([COMPOUND]) + _LENGTH.pack(len(rows)) + table.tobytes()
-
-
-def _row_layout(rows: np.dtype) -> tuple[np.dtype, list[bytes]]:
-    """The bytes of such a compound, and what stands in them before the numbers of each field."""
-    layout, heads = [], []
-    for i, name in enumerate(rows.names or ()):
-        shape = rows[name].shape
-        listed = bytes([INT]) + _LENGTH.pack(*shape) if shape else b""
-        heads.append(bytes([LIST if shape else INT]) + _text(name) + listed)
-        layout += [(f"head {i}", f"S{len(heads[i])}"), (f"numbers {i}", ">i4", shape)]
-    return np.dtype([*layout, ("end", "u1")]), heads
-
-
-def _row_fields(first: Compound) -> list[tuple[str, Any, tuple[int, ...]]] | None:
-    """The fields of a structured array with rows like `first`; None where it holds more than int32."""
-    fields = []
-    for name, value in first.items():
-        numbers = value if isinstance(value, list) and value else [value]
-        if not name or any(type(number) is not np.int32 for number in numbers):
-            return None
-        fields.append((name, np.int32, (len(value),) if isinstance(value, list) else ()))
-    return fields or None
-
-
-def _text(text: str) -> bytes:
-    units = text.encode("utf-16-be", "surrogatepass")
-    spelled = "".join(chr(unit) for (unit,) in struct.iter_unpack(">H", units))
-    data = spelled.encode("utf-8", "surrogatepass").replace(b"\0", b"\xc0\x80")
-    if len(data) > 0xFFFF:
-        raise ValueError(f"text of {len(data)} bytes does not fit an NBT file: {text[:40]!r}...; shorten it")
-    return struct.pack(">H", len(data)) + data

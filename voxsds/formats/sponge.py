@@ -9,8 +9,10 @@ import numpy as np
 from jaxtyping import Integer, UInt8, UInt16
 
 from voxsds.formats.build import MAX_KINDS, Build, Kind, check_shape
-from voxsds.formats.nbt import Compound, field, read_nbt, write_nbt
+from voxsds.formats.nbt import field, read_nbt
+from voxsds.formats.nbtwriter import write_nbt
 from voxsds.formats.states import DATA_VERSION, extras
+from voxsds.formats.tags import Compound
 
 VERSIONS = (2, 3)
 _CHUNK = 2**22  # bytes decoded at a time: the index arrays are 16 times as large
@@ -57,7 +59,7 @@ def _kinds(palette: Compound, where: str) -> tuple[Kind, ...]:
     return tuple(map(Kind, names))
 
 
-def write(path: Path, build: Build, version: int = 2) -> None:
+def write(path: Path, build: Build, version: int = 2) -> list[Path]:
     """Writes a .schem file; version 2 is what the most programs read."""
     sides = dict(zip(("Width", "Height", "Length"), build.cells.shape, strict=True))
     if max(sides.values()) > 0xFFFF:
@@ -79,6 +81,7 @@ def write(path: Path, build: Build, version: int = 2) -> None:
         write_nbt(path, {"Schematic": root})
     else:
         raise ValueError(f"Sponge schematic version {version} is not known; choose one of {VERSIONS}")
+    return [path]
 
 
 def unpack_numbers(data: UInt8[np.ndarray, " bytes"], count: int, where: str) -> UInt16[np.ndarray, " count"]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from voxsds.formats.build import MAX_KINDS, Kind
-from voxsds.formats.nbt import Compound, field
+from voxsds.formats.nbt import field
+from voxsds.formats.tags import Compound
 
 # Blocks we write exist since 1.13. Programs bring older data up to date, and few take newer data than their
 # own: 1.16.5 is read by all that read the formats of today.

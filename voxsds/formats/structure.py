@@ -12,8 +12,10 @@ import numpy as np
 from jaxtyping import Integer
 
 from voxsds.formats.build import Build, Kind, Shape, check_shape, joined_kinds
-from voxsds.formats.nbt import Compound, field, read_nbt, write_nbt
+from voxsds.formats.nbt import field, read_nbt
+from voxsds.formats.nbtwriter import write_nbt
 from voxsds.formats.states import DATA_VERSION, extras, palette_tags, read_palette
+from voxsds.formats.tags import Compound
 
 SIDE = 48  # blocks of a piece
 MAX_PIECES = 1024

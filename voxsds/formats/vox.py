@@ -12,7 +12,8 @@ from jaxtyping import UInt8
 from voxsds.files import write_bytes
 from voxsds.formats.build import MAX_CELLS, Build, Kind, Shape, check_shape
 from voxsds.formats.nbt import unpacked
-from voxsds.formats.voxscene import Model, Placed, chunks, placed_models, read_scene, write_scene
+from voxsds.formats.voxfile import chunks, read_scene, write_scene
+from voxsds.formats.voxscene import Model, Placed, placed_models
 
 SIDE = 256  # voxels of a model
 EMPTY = Kind("(nothing)")
@@ -60,7 +61,7 @@ def default_palette() -> UInt8[np.ndarray, "256 4"]:
     return np.array([*cube, *reds, *greens, *blues, *((v, v, v, 255) for v in ramp), (0, 0, 0, 0)], np.uint8)
 
 
-def write(path: Path, build: Build) -> None:
+def write(path: Path, build: Build) -> list[Path]:
     """Writes a .vox file; kinds without a colour are empty. Up to 256 a side it is one plain model.
 
     ValueError where there are more than 255 colours.
@@ -77,6 +78,7 @@ def write(path: Path, build: Build) -> None:
     palette[: len(colors), :3] = np.round(255 * np.array(colors).reshape(-1, 3))
     palette[: len(colors), 3] = 255
     write_bytes(path, write_scene([_model(indices, corner) for corner in _corners(indices.shape)], palette))
+    return [path]
 
 
 def _corners(shape: tuple[int, ...]) -> list[Shape]:
