@@ -45,12 +45,13 @@ env: $(STAMP)
 
 # torch first: where a CPU build lies on a local index, the plain version takes it.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-$(STAMP): requirements.txt
+$(STAMP): requirements.txt pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "voxsds needs Python 3.11: make PYTHON=...")'
 	@echo "installing the pinned packages into .venv; the first time takes a few minutes"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
 	@$(PIP) "$$(grep '^torch==' requirements.txt)"
 	@$(PIP) -r requirements.txt
+	@$(PIP) --no-build-isolation --no-deps --editable .
 	@touch $(STAMP)
 
 # An unpacked archive is no Git repository, which DVC must be told.

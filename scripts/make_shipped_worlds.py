@@ -12,19 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from voxsds.cameras import Camera, Frame
+from voxsds.cameras import Frame
+from voxsds.capture import orbit_cameras
 from voxsds.datasets import write_dataset
 from voxsds.maps import BlockMap, write_map
 from voxsds.materials import AIR, DEFAULT_PALETTE, STONE
 from voxsds.params import read_params, read_section
-from voxsds.poses import PoseLaw, orbit_pose
+from voxsds.poses import PoseLaw
 from voxsds.render import render_blocks
 from voxsds.worlds import TEACHER, Attributes, Structure, build
 
 REPOSITORY = Path(__file__).parent.parent
 VIEWS = 24
-ELEVATIONS = (20.0, 35.0, 50.0)  # degrees, one ring of views each
-RADIUS = 1.45  # in widths of the world
 IMAGE_SIZE = 256  # pixels
 
 
@@ -72,32 +71,13 @@ def shipped_world(shipped: Shipped) -> BlockMap:
     )
 
 
-def cameras_around(world: BlockMap, law: PoseLaw) -> list[Camera]:
-    """Rings of views at three elevations, turned against each other: every 15 degrees one view."""
-    ring = VIEWS // len(ELEVATIONS)
-    x, y, z = world.blocks.shape
-    return [
-        orbit_pose(
-            law,
-            (x, y, z),
-            world.frame,
-            IMAGE_SIZE,
-            azimuth_degrees=360 * (i + level / len(ELEVATIONS)) / ring,
-            elevation_degrees=elevation,
-            radius=RADIUS,
-            id=f"ring_{level}_{i}",
-        )
-        for level, elevation in enumerate(ELEVATIONS)
-        for i in range(ring)
-    ]
-
-
 def write_shipped(number: int, root: Path) -> None:
     """Writes `root`/maps/<number> and `root`/datasets/<number>."""
     world = shipped_world(SHIPPED[number])
     write_map(root / f"maps/{number}/map.json", world)
     teacher = REPOSITORY / "teacher" / "params.yaml"
-    cameras = cameras_around(world, read_section(read_params(teacher), "poses", PoseLaw, where=str(teacher)))
+    law = read_section(read_params(teacher), "poses", PoseLaw, where=str(teacher))
+    cameras = orbit_cameras(world, VIEWS, IMAGE_SIZE, law)
     images = render_blocks(world, cameras).movedim(1, -1).numpy()
     write_dataset(root / f"datasets/{number}", cameras, list(images), capture_id=f"shipped-{number}")
     print(f"maps/{number}: {int((world.blocks != AIR).sum()):,} blocks, {len(cameras)} views")

@@ -10,37 +10,18 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import yaml
+from voxsds.files import read_yaml
 
 T = TypeVar("T")
 _BAD = object()  # stands for a value that could not be read; its problem is already on the list
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, but a key that stands twice in one mapping is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                line = key_node.start_mark.line + 1
-                raise ValueError(f"the key {key!r} stands twice (again in line {line}); remove one of them")
-            seen.add(key if isinstance(key, str) else repr(key))
-        return super().construct_mapping(node, deep)
-
-
 def read_params(path: Path | str) -> dict[str, Any]:
     """The mapping in a YAML file; ValueError or FileNotFoundError naming the file otherwise."""
-    path = Path(path)
     try:
-        params = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+        params = read_yaml(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such file; run from the repository's root") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())}); mend that line") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
     if not isinstance(params, dict):
         raise ValueError(
             f"{path}: holds {_kind(params)} instead of keys and values; write lines like 'lr: 0.05'"

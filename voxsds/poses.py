@@ -6,6 +6,8 @@ import numpy as np
 
 from voxsds.cameras import Camera, Frame, look_at
 
+USUAL_HEIGHT = 0.75  # of a world, in widths; the teacher's are 32 x 24 x 32
+
 
 @dataclass(frozen=True)
 class PoseLaw:
@@ -37,6 +39,11 @@ def orbit_pose(
     eye = target + radius * width * np.array(direction)
     far = 4 * radius * width * frame.scale
     return look_at(frame.to_world(eye), frame.to_world(target), law.fov_y_degrees, size, size, id, far=far)
+
+
+def farther(shape: tuple[int, int, int]) -> float:
+    """Factor on an orbit's radius that keeps a tall world in view; 1 up to 3/4 as high as wide."""
+    return max(1.0, shape[1] / max(shape[0], shape[2]) / USUAL_HEIGHT)
 
 
 def sample_pose(

@@ -45,7 +45,7 @@ def speckles(blocks: Blocks) -> tuple[Mask, Blocks]:
 def repaint_speckles(blocks: Blocks, initial: Blocks) -> int:
     """Gives lone blocks that the training made or repainted the material around them, in place.
 
-    Returns how many. A single grass block in a snow field becomes snow. Blocks of the input map stay as they are.
+    Returns how many. A single grass block in a snow field becomes snow; the input map's own blocks stay.
     """
     if not visible(blocks).any():
         return 0

@@ -16,13 +16,21 @@ from torch import Tensor
 from voxsds.files import read_json
 
 Model = TypeVar("Model", bound=torch.nn.Module)
-_PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(/(?P<file>[^@]+))?@(?P<commit>[0-9a-f]{40})")
+PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(/(?P<file>[^@]+))?@(?P<commit>[0-9a-f]{40})")
 _TEXT_PARTS = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2")
 
 
 def is_pinned(source: str) -> bool:
     """Whether `source` names a commit on the Hub, in full."""
-    return _PINNED.fullmatch(source) is not None
+    return PINNED.fullmatch(source) is not None
+
+
+def pipeline_patterns(variant: str | None, with_unet: bool, with_vae: bool) -> list[str]:
+    """The files of a pipeline folder that are read."""
+    parts = [*_TEXT_PARTS, *["unet"] * with_unet, *["vae"] * with_vae]
+    suffix = f".{variant}" if variant else ""
+    weights = [f"{part}/*model{suffix}{shard}.safetensors" for part in parts for shard in ("", "-*")]
+    return ["*.json", "*.txt", *weights]
 
 
 def locate(source: str, patterns: list[str], local_files_only: bool) -> Path:
@@ -32,7 +40,7 @@ def locate(source: str, patterns: list[str], local_files_only: bool) -> Path:
     """
     if Path(source).exists():
         return Path(source)
-    match = _PINNED.fullmatch(source)
+    match = PINNED.fullmatch(source)
     if match is None:
         raise ValueError(
             f"{source}: no such file or folder, and not a pinned model on the Hub, which is written "
@@ -89,10 +97,7 @@ class PipelineFolder:
         cls, source: str, variant: str | None, with_unet: bool, with_vae: bool, local_files_only: bool
     ) -> "PipelineFolder":
         """Finds or downloads the folder; ValueError that lists what is missing."""
-        parts = [*_TEXT_PARTS, *["unet"] * with_unet, *["vae"] * with_vae]
-        suffix = f".{variant}" if variant else ""
-        weights = [f"{part}/*model{suffix}{shard}.safetensors" for part in parts for shard in ("", "-*")]
-        patterns = ["*.json", "*.txt", *weights]
+        patterns = pipeline_patterns(variant, with_unet, with_vae)
         folder = cls(locate(source, patterns, local_files_only), source, variant)
         missing = [file for file in folder._needed(with_unet, with_vae) if not (folder.path / file).is_file()]
         if missing:
@@ -127,6 +132,10 @@ class PipelineFolder:
         if not index.is_file():
             return [f"{part}/{stem}{suffix}.safetensors"]
         return [f"{part}/{name}" for name in sorted(set(read_json(index)["weight_map"].values()))]
+
+    def weights(self, part: str, stem: str) -> list[Path]:
+        """Where the weights of a part lie: one file, or its shards."""
+        return [self.path / name for name in self._weights(part, stem)]
 
     def index(self) -> dict:
         """model_index.json."""

@@ -1,0 +1,272 @@
+"""Worlds out and in again, block for block, and read by programs that know nothing of this one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import litemapy
+import mcschematic
+import nbtlib
+import numpy as np
+import pytest
+import trimesh
+from midvoxio.parser import Parser
+
+from voxsds.cameras import Frame
+from voxsds.formats import structure
+from voxsds.formats.build import Box
+from voxsds.formats.exchange import export_world, import_world
+from voxsds.formats.mapping import read_mapping
+from voxsds.maps import BlockMap
+from voxsds.materials import AIR, DEFAULT_PALETTE, SNOW, STONE, WATER
+from voxsds.worlds import TEACHER, generate
+
+MAPPING = read_mapping()
+STATES = [MAPPING.state_of(DEFAULT_PALETTE, i)[0] for i in range(len(DEFAULT_PALETTE))]
+NAMES = [state.partition("[")[0] for state in STATES]
+BUILDS = Path(__file__).parent / "data" / "builds"
+FORMATS = [("a.schem", 2), ("a.schem", 3), ("a.litematic", 2), ("a.nbt", 2), ("a.vox", 2), ("a.json", 2)]
+MANY = 1000
+
+
+def world_of(blocks: np.ndarray) -> BlockMap:
+    return BlockMap(
+        blocks.astype(np.int64), DEFAULT_PALETTE, Frame((blocks.shape[0] / 2, blocks.shape[2] / 2)), {}
+    )
+
+
+def generated(count: int) -> Iterator[BlockMap]:
+    for seed in range(count):
+        yield world_of(generate(seed, TEACHER, (16, 12, 16)).blocks)
+
+
+@pytest.fixture(scope="module")
+def world() -> BlockMap:
+    """No two axes alike, every material in it, and no symmetry."""
+    blocks = np.random.default_rng(3).integers(0, 8, (5, 7, 9))
+    blocks[0, 0, 0], blocks[4, 6, 8], blocks[1, 2, 3] = STONE, SNOW, AIR
+    return world_of(blocks)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a.schem", "a.litematic", "a.nbt", "a.vox"])
+def test_a_thousand_worlds_come_back_block_for_block(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voxsds.files._sync", lambda path: None)  # a slow disk is not what is tested
+    for seed, made in enumerate(generated(MANY)):
+        export_world(tmp_path / name, made, MAPPING, sponge_version=2 + seed % 2)
+        back = import_world(tmp_path / name, MAPPING)
+        assert np.array_equal(back.world.blocks, made.blocks), seed
+        assert back.world.frame == made.frame
+        assert back.notes == ()
+
+
+def test_exports_of_equal_worlds_are_equal(world: BlockMap, tmp_path: Path) -> None:
+    for name, version in [*FORMATS, ("a.glb", 2)]:
+        for folder in "pq":
+            export_world(tmp_path / folder / name, world, MAPPING, version)
+        assert (tmp_path / "p" / name).read_bytes() == (tmp_path / "q" / name).read_bytes()
+
+
+def test_litemapy_reads_our_litematic(world: BlockMap, tmp_path: Path) -> None:
+    export_world(tmp_path / "a.litematic", world, MAPPING)
+    schematic = litemapy.Schematic.load(str(tmp_path / "a.litematic"))
+    (region,) = schematic.regions.values()
+    assert (region.width, region.height, region.length) == world.blocks.shape
+    for at in np.ndindex(*world.blocks.shape):
+        assert region[at].id == NAMES[world.blocks[at]], at
+    assert region[0, 0, 0].id == "minecraft:stone"
+
+
+def test_litemapy_reads_our_sponge_schematic(world: BlockMap, tmp_path: Path) -> None:
+    export_world(tmp_path / "a.schem", world, MAPPING)
+    region, _ = litemapy.Region.from_sponge_nbt(nbtlib.load(str(tmp_path / "a.schem")))
+    for at in np.ndindex(*world.blocks.shape):
+        assert region[at].id == NAMES[world.blocks[at]], at
+
+
+def test_mcschematic_reads_our_sponge_schematic(world: BlockMap, tmp_path: Path) -> None:
+    export_world(tmp_path / "a.schem", world, MAPPING)
+    schematic = mcschematic.MCSchematic(str(tmp_path / "a.schem"))
+    for x, y, z in np.ndindex(*world.blocks.shape):
+        assert schematic.getBlockStateAt((x, y, z)) == STATES[world.blocks[x, y, z]]
+
+
+def test_version_3_is_laid_out_as_its_specification_says(world: BlockMap, tmp_path: Path) -> None:
+    """No Python library reads version 3: nbtlib opens it, and the rest is the specification by hand."""
+    export_world(tmp_path / "a.schem", world, MAPPING, sponge_version=3)
+    file = nbtlib.load(str(tmp_path / "a.schem"))
+    root, (width, height, length) = file["Schematic"], world.blocks.shape
+    assert file.root_name == "" and root["Version"] == 3 and root["DataVersion"] > 1451
+    assert (root["Width"], root["Height"], root["Length"]) == (width, height, length)
+    states = {int(index): state for state, index in root["Blocks"]["Palette"].items()}
+    for x, y, z in np.ndindex(*world.blocks.shape):
+        index = root["Blocks"]["Data"][x + z * width + y * width * length]  # fewer than 128: a byte each
+        assert states[int(index)] == STATES[world.blocks[x, y, z]]
+
+
+def test_litemapy_reads_our_structures(world: BlockMap, tmp_path: Path) -> None:
+    export_world(tmp_path / "a.nbt", world, MAPPING)
+    region, _ = litemapy.Region.from_structure_nbt(nbtlib.load(str(tmp_path / "a.nbt")))
+    for at in np.ndindex(*world.blocks.shape):
+        assert region[at].id == NAMES[world.blocks[at]], at
+
+
+def test_large_structures_become_pieces_that_name_their_place(tmp_path: Path) -> None:
+    blocks = np.zeros((50, 3, 97), np.int64)
+    blocks[49, 1, 96], blocks[2, 2, 2], blocks[:, 0] = WATER, SNOW, STONE
+    exported = export_world(tmp_path / "castle.nbt", world_of(blocks), MAPPING)
+    assert {file.name for file in exported.files} == {
+        f"castle.{x}.0.{z}.nbt" for x in (0, 48) for z in (0, 48, 96)
+    }
+    last = nbtlib.load(str(tmp_path / "castle.48.0.96.nbt"))
+    assert [int(side) for side in last["size"]] == [2, 3, 1]
+    at = {tuple(map(int, b["pos"])): int(b["state"]) for b in last["blocks"]}
+    assert last["palette"][at[1, 1, 0]]["Name"] == "minecraft:water"
+    back = import_world(tmp_path / "castle.0.0.48.nbt", MAPPING)  # any piece stands for the whole
+    assert np.array_equal(back.world.blocks, blocks)
+    assert "6 pieces" in back.notes[0]
+
+
+def test_pieces_of_an_earlier_larger_export_do_not_stay(tmp_path: Path) -> None:
+    for width in (97, 50):
+        export_world(tmp_path / "a.nbt", world_of(np.full((width, 2, 2), STONE)), MAPPING)
+    (tmp_path / "ab.0.0.0.nbt").write_bytes(b"another's")
+    assert set(structure.pieces_beside(tmp_path, "a").values()) == {(0, 0, 0), (48, 0, 0)}
+    assert (tmp_path / "ab.0.0.0.nbt").exists()
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 9), (300, 4, 20)])
+def test_midvoxio_reads_our_vox(shape: tuple[int, int, int], tmp_path: Path) -> None:
+    blocks = np.random.default_rng(4).integers(0, 8, shape)
+    export_world(tmp_path / "a.vox", world_of(blocks), MAPPING)
+    scene = Parser(tmp_path / "a.vox").parse()
+    seen = np.zeros((shape[0], shape[2], shape[1]), np.int64)
+    moves = scene._get_transform() or [(np.array(scene.sizes[0]) // 2, 0)]
+    for shift, model in moves:
+        corner = np.array(shift) - np.array(scene.sizes[model]) // 2
+        for *at, color in scene.voxels[model]:
+            seen[tuple(np.add(corner, at))] = color
+    assert len(moves) == (1 if max(shape) <= 256 else 2)
+    assert np.array_equal(seen.transpose(0, 2, 1)[:, :, ::-1], blocks)  # material i has colour i
+    top = np.round(255 * DEFAULT_PALETTE.albedo[WATER, 0])
+    assert tuple(scene.palettes[0][WATER - 1])[:3] == tuple(top)
+
+
+def test_trimesh_reads_our_glb_and_its_faces_are_those_of_the_blocks(world: BlockMap, tmp_path: Path) -> None:
+    export_world(tmp_path / "a.glb", world, MAPPING)
+    (mesh,) = trimesh.load(tmp_path / "a.glb").geometry.values()
+    assert mesh.volume == pytest.approx(
+        (world.blocks != AIR).sum()
+    )  # so faces look outwards, and none is missing
+    filled = np.pad(world.blocks != AIR, 1)
+    visible = sum(int(np.abs(np.diff(filled.astype(int), axis=axis)).sum()) for axis in range(3))
+    assert mesh.area == pytest.approx(visible)
+    low, high = mesh.bounds
+    x, y, z = world.blocks.shape
+    np.testing.assert_allclose([low, high], [(-x / 2, 0, -z / 2), (x / 2, y, z / 2)])
+
+
+def test_colours_of_the_glb_are_those_of_the_faces(tmp_path: Path) -> None:
+    blocks = np.full((1, 1, 1), DEFAULT_PALETTE.index("Grass"))
+    export_world(tmp_path / "a.glb", world_of(blocks), MAPPING)
+    (mesh,) = trimesh.load(tmp_path / "a.glb").geometry.values()
+    image = np.asarray(mesh.visual.material.baseColorTexture.convert("RGB"))
+    for normal, corners in zip(mesh.face_normals, mesh.faces, strict=True):
+        u = mesh.visual.uv[corners, 0]
+        assert np.ptp(u) == 0
+        seen = image[0, int(u[0] * image.shape[1])]
+        slot = 0 if normal[1] > 0.5 else 1 if normal[1] < -0.5 else 2
+        np.testing.assert_array_equal(seen, np.round(255 * DEFAULT_PALETTE.albedo[1, slot]))
+
+
+@pytest.mark.parametrize(("name", "shape", "blocks", "left_out"), [
+    ("green-cottage.schem", (17, 12, 12), 615, "1 block entities"),
+    ("mansion.litematic", (39, 41, 40), 7695, "13 entities"),
+])  # fmt: skip
+def test_builds_of_other_people_are_read(name: str, shape: tuple, blocks: int, left_out: str) -> None:
+    found = import_world(BUILDS / name, MAPPING)
+    assert found.world.blocks.shape == shape
+    assert sum(match.count for match in found.matches) == found.world.blocks.size  # nothing is dropped
+    solid = sum(match.count for match in found.matches if match.became != "Air")
+    assert solid == (found.world.blocks != AIR).sum() == blocks
+    assert any(left_out in note for note in found.notes)
+
+
+def test_litemapy_and_we_see_the_same_mansion() -> None:
+    region = next(iter(litemapy.Schematic.load(str(BUILDS / "mansion.litematic")).regions.values()))
+    found = import_world(BUILDS / "mansion.litematic", MAPPING).world
+    planks = DEFAULT_PALETTE.index("Plank")
+    for x, y, z in region.block_positions():
+        at = x - min(region.range_x()), y - min(region.range_y()), z - min(region.range_z())
+        if region[x, y, z].id == "minecraft:spruce_planks":
+            assert found.blocks[at] == planks
+        if region[x, y, z].id == "minecraft:air":
+            assert found.blocks[at] == AIR
+
+
+def test_crop_and_pad(world: BlockMap, tmp_path: Path) -> None:
+    for name in ("a.vox", "a.json"):
+        export_world(tmp_path / name, world, MAPPING)
+        found = import_world(tmp_path / name, MAPPING, Box((1, 2, 3), (4, 7, 8)), pad=2).world
+        assert found.blocks.shape == (3 + 4, 5 + 2, 5 + 4)
+        assert np.array_equal(found.blocks[2:5, :5, 2:7], world.blocks[1:4, 2:7, 3:8])
+        assert found.frame.center == (3.5, 4.5)
+        with pytest.raises(
+            ValueError, match=r"crop from \(0, 0, 0\) to \(6, 1, 1\) is not inside.*5 x 7 x 9"
+        ):
+            import_world(tmp_path / name, MAPPING, Box((0, 0, 0), (6, 1, 1)))
+
+
+def test_a_build_over_the_limits_loses_its_air_or_is_refused_with_a_crop(tmp_path: Path) -> None:
+    blocks = np.zeros((600, 1, 3), np.int64)
+    blocks[80:90] = STONE
+    export_world(tmp_path / "a.schem", world_of(blocks), MAPPING)
+    found = import_world(tmp_path / "a.schem", MAPPING)
+    assert found.world.blocks.shape == (10, 1, 3)
+    assert found.notes == ("trimmed the air around the blocks: kept 80,0,0 to 90,1,3 of 600 x 1 x 3",)
+    blocks[:] = STONE
+    export_world(tmp_path / "a.schem", world_of(blocks), MAPPING)
+    with pytest.raises(ValueError, match=r"600 x 1 x 3 = 1,800 blocks; up to 512.*--crop 0,0,0,256,1,3"):
+        import_world(tmp_path / "a.schem", MAPPING)
+    assert import_world(tmp_path / "a.schem", MAPPING, Box((0, 0, 0), (256, 1, 3))).world.blocks.all()
+
+
+def test_a_build_of_air_alone_is_refused(tmp_path: Path) -> None:
+    export_world(tmp_path / "a.schem", world_of(np.zeros((2, 2, 2))), MAPPING)
+    with pytest.raises(ValueError, match="no block of it is left, all count as air"):
+        import_world(tmp_path / "a.schem", MAPPING)
+    with pytest.raises(ValueError, match="the world has no block"):
+        export_world(tmp_path / "a.glb", world_of(np.zeros((2, 2, 2))), MAPPING)
+
+
+def test_custom_blocks_leave_as_the_nearest_and_stay_in_our_own_format(tmp_path: Path) -> None:
+    palette = DEFAULT_PALETTE.extended(("Lapis",), np.full((1, 3, 3), (0.2, 0.35, 0.7)))
+    custom = {
+        "customBlocks": [
+            {"name": "Lapis", "colors": dict.fromkeys(("top", "bottom", "side"), [0.2, 0.35, 0.7])}
+        ]
+    }
+    world = BlockMap(np.full((2, 2, 2), len(palette) - 1), palette, Frame((1.0, 1.0), 1.5), custom)
+    exported = export_world(tmp_path / "a.schem", world, MAPPING)
+    assert exported.matches == (("Lapis", 8, STATES[WATER], "colour"),)
+    export_world(tmp_path / "a.json", world, MAPPING)
+    padded = import_world(tmp_path / "a.json", MAPPING, pad=1).world
+    assert padded.palette.names[-1] == "Lapis"
+    assert padded.frame == Frame((2.0, 2.0), 1.5) and "customBlocks" in padded.extra
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("a.schematic", "before Minecraft 1.13"), ("a.obj", "builds are read from .schem, .litematic"),
+])  # fmt: skip
+def test_other_formats_are_refused_with_those_that_are_read(name: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ValueError, match=message):
+        import_world(tmp_path / name, MAPPING)
+
+
+def test_other_formats_are_not_written(world: BlockMap, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"worlds are written as \.schem, .*\.glb"):
+        export_world(tmp_path / "a.obj", world, MAPPING)
+    with pytest.raises(ValueError, match="version 1 is not known"):
+        export_world(tmp_path / "a.schem", world, MAPPING, sponge_version=1)

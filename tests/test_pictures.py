@@ -1,0 +1,57 @@
+"""Pictures of a map: what their pixels show, and turns that go round."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from voxsds.cameras import Frame
+from voxsds.maps import BlockMap
+from voxsds.materials import DEFAULT_PALETTE, SNOW, STONE
+from voxsds.pictures import write_picture
+from voxsds.shading import SKY
+
+
+@pytest.fixture
+def world() -> BlockMap:
+    blocks = np.zeros((8, 6, 8), np.int64)
+    blocks[2:6, :4, 2:6], blocks[6, 0, 3] = STONE, SNOW
+    return BlockMap(blocks, DEFAULT_PALETTE, Frame((4.0, 4.0)), {})
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("RGB"), dtype=float)
+
+
+def test_a_picture_shows_the_build_before_the_sky(world: BlockMap, tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", world, 64, 30.0, 20.0, frames=4, seconds=1.0)
+    image = pixels(Image.open(tmp_path / "a.png"))
+    assert image.shape == (64, 64, 3)
+    np.testing.assert_allclose(image[0, 0], 255 * SKY, atol=1)
+    assert np.abs(image[32, 32] - 255 * SKY).max() > 30
+
+
+@pytest.mark.parametrize(("name", "tolerance"), [("a.gif", 12), ("a.webp", 0)])
+def test_a_turn_shows_the_world_from_all_sides(
+    name: str, tolerance: int, world: BlockMap, tmp_path: Path
+) -> None:
+    write_picture(tmp_path / name, world, 48, 10.0, 30.0, frames=4, seconds=2.0)
+    with Image.open(tmp_path / name) as turn:
+        assert turn.n_frames == 4 and turn.info["loop"] == 0
+        for frame in range(4):
+            turn.seek(frame)
+            turn.load()
+            assert turn.info["duration"] == 500
+            seen = pixels(turn)
+            write_picture(tmp_path / "still.png", world, 48, 10.0 + 90 * frame, 30.0, frames=1, seconds=1.0)
+            assert np.abs(seen - pixels(Image.open(tmp_path / "still.png"))).max() <= tolerance
+
+
+@pytest.mark.parametrize(("name", "message"), [("a.mp4", "ffmpeg -i a.gif"), ("a.jpg", ".png, .gif, .webp")])
+def test_other_formats_are_refused_with_what_to_do(
+    name: str, message: str, world: BlockMap, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        write_picture(tmp_path / name, world, 16, 0.0, 30.0, 2, 1.0)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,33 @@
+"""voxsds render."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from voxsds.cli.project import MapId, Optimized, examples, map_file
+
+EXAMPLES = examples(
+    "voxsds render --map 1 hill.png --azimuth 120",
+    "voxsds render --map 1 --optimized tower.webp",
+    "voxsds render --map 1 --optimized tower.gif --size 256 --frames 24",
+)
+
+
+def render(
+    file: Annotated[Path, typer.Argument(help=".png for one view, .gif or .webp for a turn around the map.")],
+    map: MapId,
+    optimized: Optimized = False,
+    size: Annotated[int, typer.Option(min=16, max=4096, help="Width and height, pixels.")] = 512,
+    azimuth: Annotated[float, typer.Option(help="Degrees: 0 looks from the east, 90 from the south.")] = 45.0,
+    elevation: Annotated[float, typer.Option(min=-89.0, max=89.0, help="Degrees over the horizon.")] = 30.0,
+    frames: Annotated[int, typer.Option(min=2, max=720, help="Pictures of a turn.")] = 48,
+    seconds: Annotated[float, typer.Option(min=0.1, help="That a turn takes.")] = 4.0,
+) -> None:
+    """Draw a map: a picture, or a turn around it."""
+    from voxsds.maps import read_map
+    from voxsds.pictures import write_picture
+
+    world = read_map(map_file(map, optimized))
+    write_picture(file, world, size, azimuth, elevation, frames, seconds)
+    print(file)
