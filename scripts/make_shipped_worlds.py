@@ -3,7 +3,8 @@
     python -m scripts.make_shipped_worlds
 
 maps/1 is one grassy hill, maps/2 a larger land with a lake, a tower, a house and trees. The datasets are
-rings of views by the pose law of the teacher's images.
+rings of views by the pose law of the teacher's images, and photographs from them: not by our renderer, which
+is compared with them, but by three.js in a headless Chromium (see scripts/photograph.py for what that needs).
 """
 
 import argparse
@@ -12,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from scripts.photograph import photograph
 from voxsds.cameras import Camera, Frame
 from voxsds.datasets import write_dataset
 from voxsds.maps import BlockMap, write_map
 from voxsds.materials import AIR, DEFAULT_PALETTE, STONE
 from voxsds.params import read_params, read_section
 from voxsds.poses import PoseLaw, orbit_pose
-from voxsds.render import render_blocks
 from voxsds.worlds import TEACHER, Attributes, Structure, build
 
 REPOSITORY = Path(__file__).parent.parent
@@ -92,14 +93,19 @@ def cameras_around(world: BlockMap, law: PoseLaw) -> list[Camera]:
     ]
 
 
+def shipped_cameras(world: BlockMap) -> list[Camera]:
+    """The views of its dataset."""
+    teacher = REPOSITORY / "teacher" / "params.yaml"
+    return cameras_around(world, read_section(read_params(teacher), "poses", PoseLaw, where=str(teacher)))
+
+
 def write_shipped(number: int, root: Path) -> None:
     """Writes `root`/maps/<number> and `root`/datasets/<number>."""
     world = shipped_world(SHIPPED[number])
+    cameras = shipped_cameras(world)
+    images = photograph(world, cameras)
     write_map(root / f"maps/{number}/map.json", world)
-    teacher = REPOSITORY / "teacher" / "params.yaml"
-    cameras = cameras_around(world, read_section(read_params(teacher), "poses", PoseLaw, where=str(teacher)))
-    images = render_blocks(world, cameras).movedim(1, -1).numpy()
-    write_dataset(root / f"datasets/{number}", cameras, list(images), capture_id=f"shipped-{number}")
+    write_dataset(root / f"datasets/{number}", cameras, images, capture_id=f"shipped-{number}")
     print(f"maps/{number}: {int((world.blocks != AIR).sum()):,} blocks, {len(cameras)} views")
 
 

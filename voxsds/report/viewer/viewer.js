@@ -7,13 +7,21 @@ import { BlockMesh, draw, gridToWorld, makeRenderer, makeScene } from "./scene.j
 
 const FATES = [
   { name: "air", albedo: [0, 0, 0] },
-  { name: "kept", albedo: [0.62, 0.62, 0.62] },
-  { name: "added", albedo: [0.18, 0.7, 0.35] },
-  { name: "repainted", albedo: [0.98, 0.76, 0.16] },
-  { name: "removed", albedo: [0.88, 0.2, 0.22] },
+  { name: "kept", albedo: [0.56, 0.56, 0.56] },
+  { name: "added", albedo: [0.13, 0.56, 0.3] },
+  { name: "repainted", albedo: [0.8, 0.62, 0.16] },
+  { name: "removed", albedo: [0.78, 0.16, 0.18] },
 ].map(({ name, albedo }) => ({ name, top: albedo, bottom: albedo, side: albedo }));
-const GHOST = 0.45; // opacity of what is no longer there
+const GHOST = 0.4; // opacity of what is no longer there
 const FIELD_OF_VIEW = 45; // degrees
+const FILLING = 2.5; // distance of the camera, in radii of the world, from where the world fills the picture
+
+/** Height of the layers that hold blocks. */
+function highest(blocks, Y, Z) {
+  let top = 0;
+  for (let i = 0; i < blocks.length; i++) if (blocks[i]) top = Math.max(top, (Math.floor(i / Z) % Y) + 1);
+  return top;
+}
 
 export class Viewer {
   constructor(canvas, world, history, { still = false, antialias = true } = {}) {
@@ -29,17 +37,17 @@ export class Viewer {
     this.addCamera(still);
     new ResizeObserver(() => this.resize()).observe(canvas);
     this.resize();
+    this.placeCamera();
     this.show(history.changes.length - 1, false);
   }
 
   addCamera(still) {
     const [X, Y, Z] = this.world.shape;
-    const toWorld = gridToWorld(this.world);
-    const radius = (Math.hypot(X, Y, Z) / 2) * this.world.scale;
-    this.target = new Vector3(X / 2, Y * 0.3, Z / 2).applyMatrix4(toWorld);
+    const top = Math.max(highest(this.before, Y, Z), highest(this.history.seek(this.history.changes.length - 1), Y, Z));
+    const radius = (Math.hypot(X, top, Z) / 2) * this.world.scale;
+    this.target = new Vector3(X / 2, top / 2, Z / 2).applyMatrix4(gridToWorld(this.world));
     this.radius = radius;
     this.camera = new PerspectiveCamera(FIELD_OF_VIEW, 1, radius / 500, radius * 20);
-    this.placeCamera();
     const changed = () => this.invalidate();
     this.orbit = new Orbit(this.camera, this.canvas, { target: this.target, radius, still }, changed);
     this.fly = new Fly(this.camera, this.canvas, radius / 2.5, changed);
@@ -53,7 +61,7 @@ export class Viewer {
     const [around, up] = [MathUtils.degToRad(40), MathUtils.degToRad(30)];
     const towards = new Vector3(Math.sin(around) * Math.cos(up), Math.sin(up), Math.cos(around) * Math.cos(up));
     const fit = Math.max(1, 1 / this.camera.aspect); // a narrow window sees less to the sides
-    this.camera.position.copy(this.target).addScaledVector(towards, this.radius * 2.05 * fit);
+    this.camera.position.copy(this.target).addScaledVector(towards, this.radius * FILLING * fit);
     this.camera.rotation.set(0, 0, 0);
     this.camera.lookAt(this.target);
     if (this.orbit) this.orbit.controls.target.copy(this.target);
