@@ -1,7 +1,7 @@
 """Photographs of block worlds by a renderer that shares nothing with ours: three.js in a headless Chromium.
 
 The script of the report draws them, with its own meshes, its own light and the matrices of metadata.json.
-Needs Chromium (Debian: apt-get install chromium; else CHROMIUM=/path/to/it) and the package playwright.
+Needs Chromium (Debian: apt-get install chromium; else CHROMIUM=/path/to/it) and `pip install -e .[browser]`.
 """
 
 import base64
@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -18,9 +18,6 @@ from voxsds.cameras import Camera
 from voxsds.maps import BlockMap
 from voxsds.report.history import described_world
 from voxsds.report.page import BUNDLE
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SOFTWARE_GL = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -32,12 +29,12 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def browser() -> Iterator["Browser"]:
-    """A headless Chromium that draws in software, the same on every machine; ValueError where there is none."""
+def browser() -> Iterator[Any]:
+    """A playwright Browser: headless, drawing in software, alike on every machine; ValueError without one."""
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import sync_playwright  # pyright: ignore[reportMissingImports]
     except ImportError:
-        raise ValueError("playwright is not installed; pip install -e .[dev]") from None
+        raise ValueError("the package playwright is not installed; pip install -e .[browser]") from None
     if not (path := find_chromium()):
         raise ValueError(
             "there is no Chromium; apt-get install chromium, or set CHROMIUM to the path of a Chrome"

@@ -1,17 +1,17 @@
-// Blocks drawn by three.js: one quad a visible face, instanced, of one flat colour each.
+// Blocks drawn by three.js: one quad a visible face, of one flat colour each. Faces are not merged: where a
+// large quad's edge runs along corners of small ones, pixels between them would show the sky.
 
 import {
+  BufferAttribute,
+  BufferGeometry,
   Color,
+  ColorManagement,
   DataTexture,
   DoubleSide,
   FloatType,
   FrontSide,
   GLSL3,
   Group,
-  InstancedBufferAttribute,
-  InstancedBufferGeometry,
-  BufferAttribute,
-  ColorManagement,
   LinearSRGBColorSpace,
   Matrix4,
   Mesh,
@@ -33,12 +33,11 @@ precision highp float;
 uniform mat4 modelViewMatrix, projectionMatrix;
 uniform highp sampler2D lit;
 uniform int face;
-in vec3 position;
-in vec4 block; // x, y, z, material
+in vec4 position; // x, y, z of a corner, material
 flat out vec3 colour;
 void main() {
-  colour = texelFetch(lit, ivec2(face, int(block.w)), 0).rgb;
-  gl_Position = projectionMatrix * (modelViewMatrix * vec4(block.xyz + position, 1.0));
+  colour = texelFetch(lit, ivec2(face, int(position.w)), 0).rgb;
+  gl_Position = projectionMatrix * (modelViewMatrix * vec4(position.xyz, 1.0));
 }`;
 const FRAGMENT = `
 precision highp float;
@@ -50,16 +49,43 @@ void main() { pixel = vec4(colour, alpha); }`;
 /** Corners of a unit block's face, anticlockwise as seen from outside. */
 function corners(normal) {
   const axis = normal.findIndex((c) => c !== 0);
-  const [u, v] = [(axis + 1) % 3, (axis + 2) % 3];
-  const square = [[0, 0], [1, 0], [1, 1], [0, 1]];
+  const square = [[0, 0], [1, 0], [1, 1], [0, 1]]; // prettier-ignore
   if (normal[axis] < 0) square.reverse();
-  return square.flatMap(([a, b]) => {
+  return square.map(([a, b]) => {
     const corner = [0, 0, 0];
     corner[axis] = normal[axis] > 0 ? 1 : 0;
-    corner[u] = a;
-    corner[v] = b;
+    corner[(axis + 1) % 3] = a;
+    corner[(axis + 2) % 3] = b;
     return corner;
   });
+}
+
+/** Four vertices a face: x, y, z, material of each. */
+function vertices(faces, normal) {
+  const array = new Uint16Array(4 * faces.length);
+  const square = corners(normal);
+  for (let i = 0, to = 0; i < faces.length; i += 4)
+    for (const [x, y, z] of square) {
+      array[to++] = faces[i] + x;
+      array[to++] = faces[i + 1] + y;
+      array[to++] = faces[i + 2] + z;
+      array[to++] = faces[i + 3];
+    }
+  return array;
+}
+
+/** Two triangles a face. */
+function triangles(count) {
+  const array = new Uint32Array(6 * count);
+  for (let i = 0, to = 0; i < 4 * count; i += 4) {
+    array[to++] = i;
+    array[to++] = i + 1;
+    array[to++] = i + 2;
+    array[to++] = i;
+    array[to++] = i + 2;
+    array[to++] = i + 3;
+  }
+  return array;
 }
 
 /** The faces of blocks of certain materials, as a group of one mesh a direction. */
@@ -79,7 +105,7 @@ export class BlockMesh extends Group {
         depthWrite: alpha === 1,
         side: alpha < 1 ? DoubleSide : FrontSide,
       });
-      const mesh = new Mesh(new InstancedBufferGeometry(), material);
+      const mesh = new Mesh(new BufferGeometry(), material);
       mesh.frustumCulled = false; // a mesh spans the whole world
       mesh.userData = { axis: normal.findIndex((c) => c !== 0), sign: normal.find((c) => c !== 0) };
       this.add(mesh);
@@ -91,28 +117,26 @@ export class BlockMesh extends Group {
     this.count = faces.reduce((sum, array) => sum + array.length / 4, 0);
     this.children.forEach((mesh, face) => {
       mesh.geometry.dispose();
-      const geometry = (mesh.geometry = new InstancedBufferGeometry());
-      const position = new BufferAttribute(new Float32Array(corners(FACES[face].normal)), 3);
-      geometry.setAttribute("position", position);
-      geometry.setIndex([0, 1, 2, 0, 2, 3]);
-      geometry.setAttribute("block", new InstancedBufferAttribute(faces[face], 4));
-      geometry.instanceCount = faces[face].length / 4;
+      const count = faces[face].length / 4;
+      const geometry = (mesh.geometry = new BufferGeometry());
+      geometry.setAttribute("position", new BufferAttribute(vertices(faces[face], FACES[face].normal), 4));
+      geometry.setIndex(new BufferAttribute(triangles(count), 1));
       let [low, high] = [Infinity, -Infinity];
       for (let i = mesh.userData.axis; i < faces[face].length; i += 4) {
         low = Math.min(low, faces[face][i]);
         high = Math.max(high, faces[face][i]);
       }
-      Object.assign(mesh.userData, { low, high });
+      Object.assign(mesh.userData, { low, high, count });
     });
   }
 
   /** Leaves out the directions that turn their back on `eye` (grid coordinates) everywhere. */
   cull(eye) {
     for (const mesh of this.children) {
-      const { axis, sign, low, high } = mesh.userData;
+      const { axis, sign, low, high, count } = mesh.userData;
       const at = eye.getComponent(axis);
       const seen = sign > 0 ? at > low + 1 : at < high;
-      mesh.visible = mesh.geometry.instanceCount > 0 && low <= high && seen;
+      mesh.visible = count > 0 && seen;
     }
   }
 }
