@@ -8,12 +8,13 @@ is compared with them, but by three.js in a headless Chromium (see scripts/photo
 """
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from scripts.photograph import photograph
+from scripts.photograph import browser, photograph
 from voxsds.cameras import Camera, Frame
 from voxsds.datasets import write_dataset
 from voxsds.maps import BlockMap, write_map
@@ -103,7 +104,8 @@ def write_shipped(number: int, root: Path) -> None:
     """Writes `root`/maps/<number> and `root`/datasets/<number>."""
     world = shipped_world(SHIPPED[number])
     cameras = shipped_cameras(world)
-    images = photograph(world, cameras)
+    with browser() as chromium:
+        images = photograph(chromium, world, cameras)
     write_map(root / f"maps/{number}/map.json", world)
     write_dataset(root / f"datasets/{number}", cameras, images, capture_id=f"shipped-{number}")
     print(f"maps/{number}: {int((world.blocks != AIR).sum()):,} blocks, {len(cameras)} views")
@@ -120,4 +122,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(f"make_shipped_worlds: {error}")

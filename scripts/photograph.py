@@ -45,18 +45,21 @@ def browser() -> Iterator[Any]:
         made.close()
 
 
-def photograph(world: BlockMap, cameras: Sequence[Camera]) -> list[UInt8[np.ndarray, "height width 3"]]:
-    """`world` as each of the cameras sees it, all of one image size; one sample a pixel, at its centre."""
+def photograph(
+    chromium: Any,  # from `browser`
+    world: BlockMap,
+    cameras: Sequence[Camera],  # all of one image size
+) -> list[UInt8[np.ndarray, "height width 3"]]:
+    """`world` as each of the cameras sees it, one sample a pixel, at its centre."""
     width, height = cameras[0].width, cameras[0].height
-    views = [_matrices(camera) for camera in cameras]
-    with browser() as chromium:
-        page = chromium.new_page()
-        page.set_content("<!doctype html><title>photographs</title>")
-        page.add_script_tag(path=BUNDLE)
-        taken = page.evaluate(
-            "([world, views, width, height]) => voxsds.photographs(world, views, width, height)",
-            [described_world(world), views, width, height],
-        )
+    page = chromium.new_page()
+    page.set_content("<!doctype html><title>photographs</title>")
+    page.add_script_tag(path=BUNDLE)
+    taken = page.evaluate(
+        "([world, views, width, height]) => voxsds.photographs(world, views, width, height)",
+        [described_world(world), [_matrices(camera) for camera in cameras], width, height],
+    )
+    page.close()
     pixels = (np.frombuffer(base64.b64decode(rgb), dtype=np.uint8) for rgb in taken)
     return [image.reshape(height, width, 3) for image in pixels]
 

@@ -6,6 +6,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from scripts.photograph import browser as started_browser
+
 # How long one example takes says more about the machine's other work than about the code.
 settings.register_profile("voxsds", deadline=None)
 settings.load_profile("voxsds")
@@ -18,3 +20,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("cuda"):
             item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU"))
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium; where there is none the test is skipped, and the skip says what is missing."""
+    try:
+        with started_browser() as browser:
+            yield browser
+    except ValueError as error:
+        pytest.skip(f"needs a browser: {error}")

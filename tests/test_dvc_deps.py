@@ -33,7 +33,12 @@ def used_files(graph, module: str) -> set[str]:
         modules |= {package} | graph.find_upstream_modules(package)
     files = {source(name) for name in modules}
     code = {path for path in files if ast.parse(path.read_text()).body}  # an empty __init__.py does nothing
-    assets = {a for path in code for a in path.parent.rglob("*") if a.suffix in ASSETS and a.name in path.read_text()}
+    assets = {
+        a
+        for path in code
+        for a in path.parent.rglob("*")
+        if a.suffix in ASSETS and f'"{a.name}"' in path.read_text()
+    }
     return {path.relative_to(ROOT).as_posix() for path in code | assets} - {"voxsds/__init__.py"}
 
 

@@ -16,7 +16,9 @@ def packed(blocks: Blocks) -> bytes:
     A hill of 32 x 24 x 32 takes 1 kB.
     """
     file = io.BytesIO()
-    np.savez_compressed(file, blocks=blocks.astype(np.min_scalar_type(int(blocks.max(initial=0)))))
+    np.savez_compressed(
+        file, blocks=np.ascontiguousarray(blocks, np.min_scalar_type(int(blocks.max(initial=0))))
+    )
     return file.getvalue()
 
 

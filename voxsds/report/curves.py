@@ -75,9 +75,9 @@ def curve(title: str, series: Sequence[Series], unit: str = "") -> Markup:
     svg = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}" data-axis="{}">{}</svg>').format(
         WIDTH, HEIGHT, _spoken(title, series, points), _axis_data(series, points, x), Markup("").join(parts)
     )
-    return Markup('<figure class="chart">{}{}<div class="under">{}<output class="readout"></output></div></figure>').format(
-        head, svg, legend
-    )
+    return Markup(
+        '<figure class="chart">{}{}<div class="under">{}<output class="readout"></output></div></figure>'
+    ).format(head, svg, legend)
 
 
 def _spoken(title: str, series: Sequence[Series], points: Sequence[list[tuple[float, float]]]) -> str:

@@ -63,7 +63,7 @@ def write_report(folder: Path, page: Page) -> None:
     write_json(folder / "metrics.json", page.validation.figures)
 
 
-def _halved(images: Images) -> Images:
+def _halved(images: Images) -> Float[Tensor, "views 3 rows columns"]:
     """Half the size, every pixel the mean of four: edges without stairs."""
     return avg_pool2d(images, 2)
 

@@ -27,6 +27,14 @@ export class Orbit {
     return this.controls.update();
   }
 
+  /** Ends the swing of a drag at once. */
+  stop() {
+    const { enableDamping } = this.controls;
+    this.controls.enableDamping = false;
+    this.controls.update();
+    this.controls.enableDamping = enableDamping;
+  }
+
   /** Whether the key meant something. */
   key(key) {
     const turn = { ArrowLeft: [-TURN, 0], ArrowRight: [TURN, 0], ArrowUp: [0, -TURN], ArrowDown: [0, TURN] }[key];

@@ -45,7 +45,7 @@ export class Viewer {
     const [X, Y, Z] = this.world.shape;
     const top = Math.max(highest(this.before, Y, Z), highest(this.history.seek(this.history.changes.length - 1), Y, Z));
     const radius = (Math.hypot(X, top, Z) / 2) * this.world.scale;
-    this.target = new Vector3(X / 2, top / 2, Z / 2).applyMatrix4(gridToWorld(this.world));
+    this.target = new Vector3(X / 2, top * 0.35, Z / 2).applyMatrix4(gridToWorld(this.world));
     this.radius = radius;
     this.camera = new PerspectiveCamera(FIELD_OF_VIEW, 1, radius / 500, radius * 20);
     const changed = () => this.invalidate();
@@ -58,14 +58,15 @@ export class Viewer {
 
   /** Back to where one sees all of the world, from the south east. */
   placeCamera() {
+    this.orbit?.stop();
     const [around, up] = [MathUtils.degToRad(40), MathUtils.degToRad(30)];
     const towards = new Vector3(Math.sin(around) * Math.cos(up), Math.sin(up), Math.cos(around) * Math.cos(up));
     const fit = Math.max(1, 1 / this.camera.aspect); // a narrow window sees less to the sides
     this.camera.position.copy(this.target).addScaledVector(towards, this.radius * FILLING * fit);
     this.camera.rotation.set(0, 0, 0);
     this.camera.lookAt(this.target);
-    if (this.orbit) this.orbit.controls.target.copy(this.target);
-    if (this.orbit && this.mode === "orbit") this.orbit.advance();
+    this.orbit?.controls.target.copy(this.target);
+    if (this.mode === "orbit") this.orbit?.advance();
     this.invalidate();
   }
 
