@@ -301,7 +301,7 @@ def test_the_picture_is_the_one_expected(tab, name):
 def test_a_large_world_stays_usable(chromium, page, tmp_path):
     """256 x 128 x 256, over three million blocks and 700,000 faces, drawn without a GPU.
 
-    On 2 cores of an AMD EPYC, busy with something else: ready after 2.4 s, a frame 1 s, a step of the scrubber 0.9 s.
+    On 2 busy cores of an AMD EPYC: ready after 2.4 s, a frame 1 s, a step of the scrubber 0.9 s.
     """
     text = html(with_large_worlds(page))
     assert len(text.encode()) < BUDGET

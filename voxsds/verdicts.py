@@ -91,7 +91,7 @@ def pipeline_verdicts(figures: Mapping[str, Any]) -> tuple[Verdict, ...]:
             score["after"] > score["before"],
             f"score {score['before']:.3f} → {score['after']:.3f}, "
             f"R-precision {precision['before']:.2f} → {precision['after']:.2f}",
-            "Raise train.steps or the teacher's guidance_scale, try another seed, or a teacher that knows more.",
+            "Raise train.steps or the teacher's guidance_scale, try another seed or a larger teacher.",
         ),
         Verdict(
             "Output map.json is valid and renderable",
@@ -124,7 +124,7 @@ def quality_verdicts(figures: Mapping[str, Any]) -> tuple[Verdict, ...]:
             f"R-precision of the result ≥ {LEAST_R_PRECISION}",
             precision >= LEAST_R_PRECISION,
             f"{precision:.2f}",
-            "Name the things that set the scene apart, raise the teacher's guidance_scale, or try other seeds: "
+            "Name what sets the scene apart, raise the teacher's guidance_scale, or try other seeds; "
             "small and thin structures are hard for a small teacher.",
         ),
         Verdict(
@@ -137,7 +137,7 @@ def quality_verdicts(figures: Mapping[str, Any]) -> tuple[Verdict, ...]:
             "No floating block",
             floating == 0,
             f"{floating}",
-            "Raise export.stray_blocks, to drop larger floating groups, or export.support_gap, to prop them up.",
+            "Raise export.stray_blocks, to drop larger floating groups, or export.support_gap, to prop them.",
         ),
         Verdict(
             "The gain is the prompt's own (score gain above the mean gain under other prompts)",
@@ -155,7 +155,7 @@ def photograph_verdicts(agreement: Mapping[str, Any]) -> tuple[Verdict, ...]:
     fidelity = agreement["flat_psnr_db"]
     return (
         Verdict(
-            f"We draw the input map as the dataset's images show it (≥ {LEAST_AGREEMENT:g} dB away from edges)",
+            f"The input map is drawn as in the dataset's images (≥ {LEAST_AGREEMENT:g} dB away from edges)",
             fidelity >= LEAST_AGREEMENT,
             f"{fidelity:.1f} dB over {agreement['views']} views, "
             f"{agreement['differing']:.2%} of all pixels differ",

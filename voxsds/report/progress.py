@@ -28,7 +28,8 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        if self.step_seconds is None or self.finished:
+        """None where nobody can tell."""
+        if self.step_seconds is None or self.finished or self.stalled:
             return None
         return self.step_seconds * (self.steps - self.done)
 
@@ -40,7 +41,7 @@ class Progress:
 
 
 def read_progress(folder: Path, now: float | None = None) -> Progress | None:
-    """Progress of the run that logs into `folder` (out_local) at `now` (Unix time); None before there is one."""
+    """The run that logs into `folder` (out_local), at the Unix time `now`; None before there is one."""
     logs = folder / "logs"
     try:
         about = json.loads((logs / "run.json").read_text(encoding="utf-8"))
