@@ -6,8 +6,6 @@ import pytest
 import torch
 from hypothesis import settings
 
-from scripts.photograph import browser as started_browser
-
 # How long one example takes says more about the machine's other work than about the code.
 settings.register_profile("voxsds", deadline=None)
 settings.load_profile("voxsds")
@@ -25,8 +23,10 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def chromium():
     """A headless Chromium; where there is none the test is skipped, and the skip says what is missing."""
+    from scripts.photograph import browser  # not above: the shape checks must see voxsds being imported
+
     try:
-        with started_browser() as browser:
-            yield browser
+        with browser() as started:
+            yield started
     except ValueError as error:
         pytest.skip(f"needs a browser: {error}")
