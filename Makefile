@@ -9,14 +9,26 @@ export PATH := $(BIN):$(PATH)
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: run test check format bench clean help env
+.PHONY: run watch experiments test test-browser check format bench viewer clean help env
 
 run: env no-scm  ## change the world of params.yaml until it follows its prompt, then show where the report is
 	dvc repro
 	@python -m voxsds.report.headline out_local/report
 
+watch: env  ## a page on this machine that shows the running training
+	python -m voxsds.report.watch
+
+# DVC shows a hundred columns otherwise.
+SHOWN := Experiment|Created|prompt|map_id|guidance|lr|seed|train\.steps|quality\.r_precision\.after|quality\.score\.after|quality\.soft_hard_psnr_db|verdicts\.passed
+experiments: env  ## the experiments on this commit, a line each
+	@dvc exp show --md --no-pager --drop '^(?!($(SHOWN))$$)'
+
 test: env  ## all tests
 	python -m pytest -q
+
+test-browser: env  ## the tests of the report in a browser; needs a Chromium, and installs what drives it
+	$(PIP) playwright==1.65.1
+	python -m pytest -q -m browser
 
 check: env  ## format, lint, types, import contracts, DVC dependencies
 	ruff format --check $(LINTED)
@@ -34,12 +46,15 @@ bench: env  ## agreement and speed of the renderers, then the eight prompts
 	python -m benchmarks.render
 	python -m benchmarks.prompts
 
+viewer:  ## build the report's script from its sources; needs npm
+	scripts/build_viewer.sh
+
 clean:  ## remove results and caches, keep the environment (checkpoints too: out_local/ckpt)
 	rm -rf out_local .pytest_cache .ruff_cache .hypothesis .import_linter_cache dvc_plots
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 env: $(STAMP)
 

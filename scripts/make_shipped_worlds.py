@@ -3,23 +3,25 @@
     python -m scripts.make_shipped_worlds
 
 maps/1 is one grassy hill, maps/2 a larger land with a lake, a tower, a house and trees. The datasets are
-rings of views by the pose law of the teacher's images.
+rings of views by the pose law of the teacher's images, and photographs from them: not by our renderer, which
+is compared with them, but by three.js in a headless Chromium (see scripts/photograph.py for what that needs).
 """
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from voxsds.cameras import Frame
+from scripts.photograph import browser, photograph
+from voxsds.cameras import Camera, Frame
 from voxsds.capture import orbit_cameras
 from voxsds.datasets import write_dataset
 from voxsds.maps import BlockMap, write_map
 from voxsds.materials import AIR, DEFAULT_PALETTE, STONE
 from voxsds.params import read_params, read_section
 from voxsds.poses import PoseLaw
-from voxsds.render import render_blocks
 from voxsds.worlds import TEACHER, Attributes, Structure, build
 
 REPOSITORY = Path(__file__).parent.parent
@@ -71,15 +73,21 @@ def shipped_world(shipped: Shipped) -> BlockMap:
     )
 
 
+def shipped_cameras(world: BlockMap) -> list[Camera]:
+    """The views of its dataset."""
+    teacher = REPOSITORY / "teacher" / "params.yaml"
+    law = read_section(read_params(teacher), "poses", PoseLaw, where=str(teacher))
+    return orbit_cameras(world, VIEWS, IMAGE_SIZE, law)
+
+
 def write_shipped(number: int, root: Path) -> None:
     """Writes `root`/maps/<number> and `root`/datasets/<number>."""
     world = shipped_world(SHIPPED[number])
+    cameras = shipped_cameras(world)
+    with browser() as chromium:
+        images = photograph(chromium, world, cameras)
     write_map(root / f"maps/{number}/map.json", world)
-    teacher = REPOSITORY / "teacher" / "params.yaml"
-    law = read_section(read_params(teacher), "poses", PoseLaw, where=str(teacher))
-    cameras = orbit_cameras(world, VIEWS, IMAGE_SIZE, law)
-    images = render_blocks(world, cameras).movedim(1, -1).numpy()
-    write_dataset(root / f"datasets/{number}", cameras, list(images), capture_id=f"shipped-{number}")
+    write_dataset(root / f"datasets/{number}", cameras, images, capture_id=f"shipped-{number}")
     print(f"maps/{number}: {int((world.blocks != AIR).sum()):,} blocks, {len(cameras)} views")
 
 
@@ -94,4 +102,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(f"make_shipped_worlds: {error}")

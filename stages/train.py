@@ -61,7 +61,8 @@ def train(params: dict[str, Any], recipe: Recipe, dataset: Path) -> None:
     inputs = [OUT / "grid", dataset / "metadata.json", *filter(Path.exists, weights)]
     run_id = fingerprint(determining, [*inputs, *imported_sources("voxsds")])
     with Checkpoint(checkpoint_root() / run_id) as checkpoint:
-        keep(training, RunLog(OUT), checkpoint)
+        log = RunLog(OUT, {"prompt": params["prompt"], "steps": recipe.train.steps})
+        keep(training, log, checkpoint)
         run = {
             "prompt": params["prompt"],
             "seed": recipe.seed,

@@ -2,20 +2,24 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers.utils import logging
 
-from voxsds.datasets import read_dataset
+from voxsds.datasets import Dataset, read_dataset
 from voxsds.evaluator import Evaluator, distractor_captions
-from voxsds.files import read_json, write_json
+from voxsds.files import read_image, read_json, write_json
 from voxsds.gradcheck import GradcheckSettings, gradient_test
 from voxsds.gridfile import read_grid
 from voxsds.maps import read_map
 from voxsds.params import read_params, read_section
+from voxsds.photographs import Photograph, chosen_views
 from voxsds.report.gather import provenance, read_history, read_test_images
 from voxsds.report.page import Page, write_report
+from voxsds.snapshots import read_worlds
 from voxsds.validation import Run, ValidateSettings, validate
 from voxsds.views import CameraSettings
 
@@ -29,19 +33,20 @@ def main() -> None:
     logging.disable_progress_bar()
     settings = read_section(params, "validate", ValidateSettings)
     law = read_section(params, "cameras", CameraSettings).law
-    run = load_run(params, read_section(params, "gradcheck", GradcheckSettings))
+    log = read_json(OUT / "nv_diff_logs" / f"dataset_{params['map_id']}_diff_log.json")
+    run = load_run(params, read_section(params, "gradcheck", GradcheckSettings), log["gradient_test"])
     evaluator = Evaluator.load(Path(settings.evaluator))
     distractors = distractor_captions(run.prompt, settings.distractors, settings.distractor_seed)
     validation = validate(run, evaluator, distractors, law, settings)
     maps = [Path(f"maps/{params['map_id']}/{name}.json") for name in ("map", "map_optimized")]
     page = Page(
-        prompt=run.prompt,
         subtitle="map {map_id}, teacher {guidance}, lr {lr}, seed {seed}".format(**params),
+        run=run,
         validation=validation,
-        palette=run.after.palette,
         captions=1 + settings.distractors,
         history=read_history(OUT / "logs" / "train.tsv"),
-        test_images=run.test_images,
+        worlds=read_worlds(OUT / "logs" / "worlds"),
+        gradient_errors=log["errors"],
         provenance=provenance([*maps, OUT / "model", Path(settings.evaluator)]),
         settings=params,
     )
@@ -49,24 +54,33 @@ def main() -> None:
     print(*validation.verdicts, sep="\n")
 
 
-def load_run(params: dict[str, Any], gradcheck: GradcheckSettings) -> Run:
+def load_run(params: dict[str, Any], gradcheck: GradcheckSettings, gradients: dict[str, Any]) -> Run:
     """All that the earlier stages left, and the gradient test on the trained grid."""
-    world, dataset = Path(f"maps/{params['map_id']}"), Path(f"datasets/{params['map_id']}")
-    trained, cameras = read_grid(OUT / "model"), read_dataset(dataset).cameras
-    test = gradient_test(trained.grid, trained.palette, trained.frame, cameras[gradcheck.view], gradcheck)
+    world, dataset = Path(f"maps/{params['map_id']}"), read_dataset(f"datasets/{params['map_id']}")
+    trained, view = read_grid(OUT / "model"), dataset.cameras[gradcheck.view]
+    test = gradient_test(trained.grid, trained.palette, trained.frame, view, gradcheck)
     write_json(OUT / "nv_diff_logs" / "final_gradient_test.json", {"gradient_test": test})
-    log = read_json(OUT / "nv_diff_logs" / f"dataset_{params['map_id']}_diff_log.json")
     return Run(
         prompt=params["prompt"],
         before=read_map(world / "map.json"),
         after=read_map(world / "map_optimized.json"),
         trained=trained,
-        dataset=cameras,
+        dataset=dataset.cameras,
         test_images=read_test_images(OUT / "test_imgs"),
-        gradients_before=log["gradient_test"],
+        gradients_before=gradients,
         gradients_after=test,
         facts=read_json(OUT / "logs" / "metrics.json"),
+        photographs=photographs(dataset),
     )
+
+
+def photographs(dataset: Dataset) -> Sequence[Photograph]:
+    """Images of the dataset that are there, evenly over its views."""
+    there = [(c, p) for c, p in zip(dataset.cameras, dataset.image_paths, strict=True) if p and p.is_file()]
+    return [
+        Photograph(camera, torch.from_numpy(read_image(path)).permute(2, 0, 1))
+        for camera, path in (there[i] for i in chosen_views(len(there)))
+    ]
 
 
 if __name__ == "__main__":

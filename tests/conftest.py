@@ -22,3 +22,15 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("cuda"):
             item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU"))
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium; where there is none the test is skipped, and the skip says what is missing."""
+    from scripts.photograph import browser  # not above: the shape checks must see voxsds being imported
+
+    try:
+        with browser() as started:
+            yield started
+    except ValueError as error:
+        pytest.skip(f"needs a browser: {error}")

@@ -61,7 +61,8 @@ def interrupted(folder: Path, number: int, steps: int) -> tuple[int, str]:
 def results(folder: Path) -> dict[str, object]:
     """All that a run leaves behind, without the times at which it happened."""
     out = folder / "out_local"
-    files = [p for name in ("model", "test_imgs") for p in sorted((out / name).iterdir())]
+    folders = ("model", "test_imgs", "logs/worlds")
+    files = [p for name in folders for p in sorted((out / name).iterdir())]
     found: dict[str, object] = {str(p.relative_to(out)): p.read_bytes() for p in files}
     rows = [json.loads(line) for line in (out / "logs/train.jsonl").read_text().splitlines()]
     assert all(row.pop("timestamp") for row in rows)
@@ -93,7 +94,8 @@ def test_killed_three_ways_and_resumed_is_never_killed(workspace):
     assert [row["step"] for row in patched["rows"]] == list(range(STEPS))
     assert {name for name in whole if patched[name] != whole[name]} == set()
     images = [f"test_imgs/step_{step:04d}_view_{view}.png" for step in range(0, 61, 20) for view in range(3)]
-    assert set(images) <= set(whole)
+    worlds = [f"logs/worlds/step_{step:04d}.npz" for step in range(0, 61, 20)]
+    assert {*images, *worlds} <= set(whole)
 
 
 def test_a_second_trainer_is_refused_and_touches_nothing(workspace):

@@ -10,6 +10,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+ASSETS = {".j2", ".css", ".js"}  # read by the code that names them
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
@@ -32,8 +33,13 @@ def used_files(graph, module: str) -> set[str]:
         modules |= {package} | graph.find_upstream_modules(package)
     files = {source(name) for name in modules}
     code = {path for path in files if ast.parse(path.read_text()).body}  # an empty __init__.py does nothing
-    templates = {t for path in code for t in path.parent.glob("*.j2") if t.name in path.read_text()}
-    return {path.relative_to(ROOT).as_posix() for path in code | templates} - {"voxsds/__init__.py"}
+    assets = {
+        a
+        for path in code
+        for a in path.parent.rglob("*")
+        if a.suffix in ASSETS and f'"{a.name}"' in path.read_text()
+    }
+    return {path.relative_to(ROOT).as_posix() for path in code | assets} - {"voxsds/__init__.py"}
 
 
 def listed(name: str) -> set[str]:

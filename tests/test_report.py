@@ -1,8 +1,11 @@
 """The report: one file that shows the pictures it is about, and runs nothing of what it is given."""
 
 import base64
+import hashlib
 import io
+import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -12,20 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.helpers.small_run import LAW, SETTINGS, grassland, small_run, snow_with_post
-from tests.helpers.tiny_evaluator import save_tiny_evaluator
-from voxsds.evaluator import Evaluator, distractor_captions
+from tests.helpers.report_page import make_page, with_custom_material
+from tests.helpers.small_run import SETTINGS
 from voxsds.files import write_image
-from voxsds.materials import DEFAULT_PALETTE
-from voxsds.report.curves import HEIGHT, WIDTH, Series, curve, ticks
+from voxsds.report.charts import corners
+from voxsds.report.curves import HEIGHT, MOST_POINTS, WIDTH, Series, curve, smoothed, ticks
 from voxsds.report.gather import digest, provenance, read_history, read_test_images
 from voxsds.report.headline import headline
-from voxsds.report.page import MOMENTS, Page, corners, data_uri, html, write_report
+from voxsds.report.page import BUDGET, BUNDLE, PROGRESSION, STYLE, data_uri, html, write_report
 from voxsds.report.sheet import contact_sheet, to_bytes
-from voxsds.validation import validate
 
 EVIL = """a <b>stone</b> tower & "snow" </pre><script>alert('x')</script>"""
-VOID = {"meta", "img", "br", "line", "circle", "polyline"}
+VOID = {"meta", "link", "img", "br", "input", "line", "circle", "polyline"}
 
 
 class Balance(HTMLParser):
@@ -33,12 +34,15 @@ class Balance(HTMLParser):
 
     def __init__(self, text: str):
         super().__init__()
-        self.open, self.references, self.tags = [], [], set()
+        self.open, self.references, self.tags, self.scripts, self.texts = [], [], set(), [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
         self.references += [value for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        assert not [name for name, _ in attrs if name.startswith("on")], f"{tag} has an event handler"
+        if tag == "script":
+            self.scripts.append(dict(attrs))
         if tag not in VOID:
             self.open.append(tag)
 
@@ -48,24 +52,14 @@ class Balance(HTMLParser):
     def handle_endtag(self, tag):
         assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing that is open"
 
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.texts.append(data)
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    evaluator = Evaluator.load(save_tiny_evaluator(tmp_path_factory.mktemp("evaluator")))
-    run = small_run(EVIL, grassland(), snow_with_post())
-    validation = validate(run, evaluator, distractor_captions(EVIL, 5, 0), LAW, SETTINGS)
-    history = {"step": [0.0, 1.0, 2.0], "probe_eps": [0.3, 0.25, 0.2], "loss": [1.0, 3.0, 2.0]}
-    return Page(
-        prompt=EVIL,
-        subtitle=EVIL,
-        validation=validation,
-        palette=DEFAULT_PALETTE,
-        captions=6,
-        history=history,
-        test_images=run.test_images,
-        provenance={"machine": EVIL},
-        settings={"prompt": EVIL, "lr": 0.05},
-    )
+    return make_page(tmp_path_factory.mktemp("evaluator"), EVIL)
 
 
 @pytest.fixture(scope="module")
@@ -73,27 +67,83 @@ def text(page):
     return html(page)
 
 
+def world_of(text: str) -> dict:
+    """What the page holds for the viewer."""
+    return json.loads(re.search(r'id="world">(.*?)</script>', text, re.DOTALL)[1])
+
+
 def test_the_page_is_well_formed(text):
     parsed = Balance(text)
     assert not parsed.open
-    assert {"h1", "img", "svg", "table"} <= parsed.tags
+    assert {"h1", "img", "svg", "table", "canvas"} <= parsed.tags
 
 
-def test_what_the_user_wrote_is_shown_as_text_and_never_run(text):
-    assert "<script" not in text and "<b>stone" not in text
-    assert "&lt;b&gt;stone&lt;/b&gt; tower &amp; &#34;snow&#34;" in text
-
-
-def test_the_page_loads_nothing_from_anywhere(text):
+def test_what_the_user_wrote_is_shown_as_text_and_never_run(page):
+    text = html(with_custom_material(page, "</script><script>alert(2)//<!--"))
     parsed = Balance(text)
-    assert parsed.references and all(r.startswith("data:image/png;base64,") for r in parsed.references)
-    assert not re.search(r"https?:|@import|url\(", text)
+    assert parsed.scripts == [{"type": "application/json", "id": "world"}, {}]
+    assert EVIL in "".join(parsed.texts)
+    assert "<b>stone" not in text and "alert(2)//<!--" not in text
+    assert world_of(text)["materials"][-1]["name"] == "</script><script>alert(2)//<!--"
+
+
+def test_only_the_bundle_may_run_and_nothing_may_be_loaded(text):
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[1]
+    script = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)[-1]
+    assert script == BUNDLE.read_text()
+    named = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{named}'" in policy.replace("&#39;", "'")
+    assert policy.startswith("default-src 'none'") or policy.startswith("default-src &#39;none")
+    outside = [
+        r for r in Balance(text).references if not r.startswith(("data:image/png;base64,", "data:,", "#"))
+    ]
+    assert not outside and "@import" not in STYLE.read_text() and "url(" not in STYLE.read_text()
+
+
+def test_the_bundle_brings_the_notice_of_three(text):
+    assert "Copyright © 2010-2026 three.js authors" in text and "WITHOUT WARRANTY OF ANY KIND" in text
+
+
+def test_the_page_is_small(text):
+    assert len(text.encode()) < 1_000_000 < BUDGET
+
+
+def test_a_failed_criterion_says_what_to_try(page, text):
+    failed = [v for v in page.validation.verdicts if not v.passed]
+    assert failed
+    shown = "".join(Balance(text).texts)
+    assert all(shown.count(f"What to try: {v.remedy}") >= 1 for v in failed)
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of #rrggbb (WCAG 2.2)."""
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_text_stands_out_from_its_ground(scheme):
+    """4.5 to 1 for text, 3 to 1 for lines that mean something, in the light and in the dark scheme."""
+    blocks = re.findall(r":root \{(.*?)\}", STYLE.read_text(), re.DOTALL)
+    colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", " ".join(blocks[: scheme + 1])))
+    ratio = lambda a, b: (  # noqa: E731
+        (max(luminance(colors[a]), luminance(colors[b])) + 0.05)
+        / (min(luminance(colors[a]), luminance(colors[b])) + 0.05)
+    )
+    for ground in ("paper", "card", "tint"):
+        for ink in ("ink", "soft", "accent", "good", "bad"):
+            assert ratio(ink, ground) >= 4.5, f"{ink} on {ground}: {ratio(ink, ground):.2f}"
+        for line in ("s0", "s1", "s2", "s3"):
+            assert ratio(line, ground) >= 3, f"{line} on {ground}: {ratio(line, ground):.2f}"
+    assert ratio("on-accent", "accent") >= 4.5
 
 
 def test_the_page_shows_every_verdict_and_every_picture(page, text):
     for verdict in page.validation.verdicts:
         assert verdict.figure.replace("'", "&#39;") in text
-    assert text.count("data:image/png") == 3 * SETTINGS.pictured + sum(map(len, page.test_images.values()))
+    pictures = 3 * SETTINGS.pictured + sum(map(len, page.run.test_images.values()))
+    assert text.count('src="data:image/png') == pictures + 2  # the slider begins with the first view
 
 
 def test_a_log_without_some_columns_still_makes_a_page(text):
@@ -108,10 +158,10 @@ def test_a_picture_in_the_page_has_the_pixels_that_were_drawn():
 
 
 def test_progression_shows_the_first_and_the_last_and_not_too_many(page):
-    moments = {step: page.test_images[0] for step in range(0, 1001, 25)}
-    text = html(Page(**{**vars(page), "test_images": moments}))
+    moments = {step: page.run.test_images[0] for step in range(0, 1001, 25)}
+    text = html(replace(page, run=replace(page.run, test_images=moments)))
     shown = [int(step) for step in re.findall(r"<figcaption>step (\d+)</figcaption>", text)]
-    assert shown[0] == 0 and shown[-1] == 1000 and len(shown) == MOMENTS and shown == sorted(shown)
+    assert shown[0] == 0 and shown[-1] == 1000 and len(shown) == PROGRESSION and shown == sorted(shown)
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
@@ -143,6 +193,25 @@ def test_a_curve_that_falls_goes_down_and_to_the_right():
     (x0, y0), (x1, y1), (x2, y2) = points
     assert x0 < x1 < x2 and y0 < y1 < y2  # y counts downwards in SVG
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
+
+
+def test_a_long_run_keeps_its_first_and_last_point_and_not_too_many():
+    steps = [float(i) for i in range(10_001)]
+    drawn = str(curve("loss", [Series("loss", steps, steps)]))
+    points = re.search(r'points="([^"]*)"', drawn)[1].split()
+    assert len(points) <= MOST_POINTS + 1
+    assert "loss 0 at step 0, 1e+04 at step 10000" in drawn
+
+
+@given(st.floats(-1e6, 1e6), st.integers(2, 50), st.integers(1, 100))
+def test_smoothing_keeps_a_constant(value, span, count):
+    assert smoothed([value] * count, span) == pytest.approx([value] * count)
+
+
+def test_smoothing_follows_a_jump_within_its_span_and_passes_over_nan():
+    mean = smoothed([0.0] * 50 + [1.0] * 50, 10)
+    assert mean[49] == 0 and 0.6 < mean[59] < 0.7 and mean[99] > 0.99
+    assert smoothed([2.0, float("nan"), 2.0], 3) == [2.0, 2.0, 2.0]
 
 
 def test_a_value_that_is_held_between_measurements_is_drawn_where_it_was_measured():

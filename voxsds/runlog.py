@@ -3,8 +3,10 @@
     logs/train.jsonl            one object per step
     logs/gradient_stats.jsonl   the same steps' gradients alone
     logs/train.tsv              the curves, for `dvc plots`, which reads no JSON lines
+    logs/run.json               what was asked for: prompt, steps
     logs/metrics.json           figures of the whole run, at its end
-    test_imgs/step_0050_view_0.png   the first dataset views after 50 steps
+    logs/worlds/step_0050.npz   the grid as plain blocks after 50 steps, before the clean-up of the export
+    test_imgs/step_0050_view_0.png   the first dataset views after 50 steps, drawn soft
 
 A resumed run writes all of it anew from the rows in its checkpoint and never appends to old files.
 """
@@ -14,13 +16,14 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -28,6 +31,7 @@ from tqdm import tqdm
 
 from voxsds.checkpoint import Checkpoint
 from voxsds.files import write_bytes, write_image, write_json
+from voxsds.snapshots import Blocks, packed
 from voxsds.training import StepRecord, Training, train
 from voxsds.views import TEST_VIEWS
 
@@ -58,13 +62,14 @@ COLUMNS: dict[str, Callable[[Row], float]] = {
 class RunLog:
     """Logs and test images of one run, under `folder`; what was there before is removed."""
 
-    def __init__(self, folder: Path):
-        self.logs, self.images = folder / "logs", folder / "test_imgs"
-        for made in (self.logs, self.images):
+    def __init__(self, folder: Path, about: Mapping[str, Any]):
+        self.folder, self.logs = folder, folder / "logs"
+        for made in (self.logs, folder / "test_imgs"):
             shutil.rmtree(made, ignore_errors=True)
             made.mkdir(parents=True)
+        write_json(self.logs / "run.json", dict(about))
         self._rows: list[Row] = []
-        self._pictures: dict[str, bytes] = {}  # PNG files by name
+        self._moments: dict[str, bytes] = {}  # files about single steps, by their paths under `folder`
         self._seconds = 0.0  # spent before this process took the run up
         self._start = time.monotonic()
         self._probe: dict[str, float] | None = None
@@ -93,12 +98,15 @@ class RunLog:
         curves = [column({**row, "probe": self._probe}) for column in COLUMNS.values()]
         print(*curves, sep="\t", file=self._curves, flush=True)
 
-    def picture(self, step: int, images: Float[Tensor, "views 3 height width"]) -> None:
-        """Keeps the test images of the grid after `step` steps."""
+    def moment(self, step: int, images: Float[Tensor, "views 3 height width"], blocks: Blocks) -> None:
+        """Keeps what the grid looks like after `step` steps: the test images, and its blocks."""
         for view, image in enumerate(images):
-            name = f"step_{step:04d}_view_{view}.png"
-            write_image(self.images / name, image.permute(1, 2, 0).cpu().numpy())
-            self._pictures[name] = (self.images / name).read_bytes()
+            name = f"test_imgs/step_{step:04d}_view_{view}.png"
+            write_image(self.folder / name, image.permute(1, 2, 0).cpu().numpy())
+            self._moments[name] = (self.folder / name).read_bytes()
+        name = f"logs/worlds/step_{step:04d}.npz"
+        self._moments[name] = packed(blocks)
+        write_bytes(self.folder / name, self._moments[name])
 
     def finish(self, steps_asked: int) -> None:
         """Writes the figures of the run."""
@@ -123,16 +131,24 @@ class RunLog:
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to write the same files again."""
-        return {"rows": self._rows, "pictures": self._pictures, "seconds": self.seconds}
+        return {"rows": self._rows, "moments": self._moments, "seconds": self.seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Writes what the interrupted run had written up to its checkpoint."""
         for row in state["rows"]:
             self._write(row)
-        self._pictures = state["pictures"]
-        for name, content in self._pictures.items():
-            write_bytes(self.images / name, content)
+        self._moments = state["moments"]
+        for name, content in self._moments.items():
+            write_bytes(self.folder / name, content)
         self._seconds, self._start = state["seconds"], time.monotonic()
+
+
+def _memory_mb() -> float:
+    """Memory that this process has now, and the GPU's where there is one."""
+    now = psutil.Process().memory_info().rss
+    if torch.cuda.is_available():
+        now += torch.cuda.memory_allocated()
+    return now / 2**20
 
 
 def _peak_memory_mb() -> float:
@@ -155,14 +171,14 @@ def keep(training: Training, log: RunLog, checkpoint: Checkpoint) -> None:
         log.load_state_dict(state["log"])
         print(f"resuming at step {training.step} from {checkpoint.folder}", file=sys.stderr)
     else:
-        log.picture(0, training.pictures(TEST_VIEWS))
+        _keep_moment(training, log)
     settings = training.settings
     with _progress(settings.steps, training.step) as show:
         for record in train(training):
             log.add(record)
             done = training.step
             if done % settings.image_every == 0 or done == settings.steps:
-                log.picture(done, training.pictures(TEST_VIEWS))
+                _keep_moment(training, log)
             if checkpoint.interrupted or done % settings.checkpoint_every == 0 or done == settings.steps:
                 checkpoint.save({"training": training.state_dict(), "log": log.state_dict()})
             if checkpoint.interrupted:
@@ -171,24 +187,25 @@ def keep(training: Training, log: RunLog, checkpoint: Checkpoint) -> None:
     log.finish(settings.steps)
 
 
+def _keep_moment(training: Training, log: RunLog) -> None:
+    log.moment(training.step, training.pictures(TEST_VIEWS), training.grid.blocks())
+
+
 @contextmanager
 def _progress(steps: int, done: int) -> Iterator[Callable[[StepRecord], None]]:
-    """Shows step time, time left and loss: a bar on a terminal, else a line every 50 steps."""
+    """Shows step time, time left, loss and memory: a bar on a terminal, else a line every 50 steps."""
     start, before = time.monotonic(), done
     with tqdm(total=steps, initial=done, unit="step", disable=not sys.stderr.isatty()) as bar:
 
         def show(record: StepRecord) -> None:
-            made = record.step + 1 - before
-            each = (time.monotonic() - start) / made
-            bar.set_postfix(ms=f"{1000 * each:.0f}", loss=f"{record.losses['total']:.3f}", refresh=False)
+            at = record.step + 1
+            each = (time.monotonic() - start) / (at - before)
+            loss, memory = f"{record.losses['total']:.4f}", f"{_memory_mb():.0f} MB"
+            bar.set_postfix_str(f"{1000 * each:.0f} ms/step, loss {loss}, {memory}", refresh=False)
             bar.update()
-            if bar.disable and ((record.step + 1) % LINE_EVERY == 0 or record.step + 1 == steps):
-                left = each * (steps - record.step - 1)
-                print(
-                    f"step {record.step + 1}/{steps}  {1000 * each:.0f} ms/step  {left:.0f} s left  "
-                    f"loss {record.losses['total']:.4f}",
-                    file=sys.stderr,
-                    flush=True,
-                )
+            if bar.disable and (at % LINE_EVERY == 0 or at == steps):
+                left = f"{each * (steps - at):.0f} s left"
+                line = f"step {at}/{steps}  {1000 * each:.0f} ms/step  {left}  loss {loss}  {memory}"
+                print(line, file=sys.stderr, flush=True)
 
         yield show

@@ -21,8 +21,15 @@ from voxsds.inspection import CHANGES, Images, Ring, azimuth, changes, draw, dra
 from voxsds.maps import BlockMap
 from voxsds.materials import AIR
 from voxsds.metrics import count_edits, material_counts, psnr, shares
+from voxsds.photographs import Photograph, compare
 from voxsds.poses import PoseLaw
-from voxsds.verdicts import Verdict, gradient_verdicts, pipeline_verdicts, quality_verdicts
+from voxsds.verdicts import (
+    Verdict,
+    gradient_verdicts,
+    photograph_verdicts,
+    pipeline_verdicts,
+    quality_verdicts,
+)
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ class Run:
     gradients_before: Mapping[str, Any]  # gradient test on the input map
     gradients_after: Mapping[str, Any]  # and on the trained grid
     facts: Mapping[str, Any]  # figures that the training logged
+    photographs: Sequence[Photograph] = ()  # the dataset's own images of the input map
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +137,7 @@ def validate(
         "progress": _progress(run, evaluator),
         "run": dict(run.facts["run"]),
         "gradcheck": {"ok": bool(run.gradients_before["ok"]), "ok_after": bool(run.gradients_after["ok"])},
+        "photographs": asdict(compare(before, run.photographs)) if run.photographs else {"views": 0},
         "map": {
             "valid": bool(torch.isfinite(images["after"]).all()),
             "blocks": int((after.blocks != AIR).sum()),
@@ -139,6 +148,7 @@ def validate(
         *gradient_verdicts("(trained grid)", run.gradients_after),
         *pipeline_verdicts(figures),
         *quality_verdicts(figures),
+        *photograph_verdicts(figures["photographs"]),
     )
     figures["verdicts"] = {
         "passed": sum(v.passed for v in verdicts),

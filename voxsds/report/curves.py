@@ -1,5 +1,6 @@
-"""Curves as inline SVG: no script, no library, readable in any browser and offline."""
+"""Curves as inline SVG that is readable without a script; with one, values can be read off (curves.js)."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 520, 210
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 14, 34  # margins, pixels
-COLORS = ("#1f6feb", "#d1742f", "#2f9e63", "#8a4fbf")
+CLASSES = ("s0", "s1", "s2", "s3")  # colours of the lines, in page.css
+MOST_POINTS = 600  # a line, more than there are pixels for them
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,7 @@ class Series:
     name: str
     steps: Sequence[float]
     values: Sequence[float]  # one a step; what is not finite is left out
+    faint: bool = False  # beside a smoothed line
 
 
 @dataclass(frozen=True)
@@ -44,25 +47,68 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     return [(first + i) * step for i in range(count)]
 
 
+def smoothed(values: Sequence[float], span: int) -> list[float]:
+    """Exponential moving average over about `span` values, without a start from zero.
+
+    A constant stays what it is; what is not finite is passed over.
+    """
+    keep, total, weight, result = 1 - 1 / span, 0.0, 0.0, []
+    for value in values:
+        if math.isfinite(value):
+            total, weight = keep * total + value, keep * weight + 1
+        result.append(total / weight if weight else math.nan)
+    return result
+
+
 def curve(title: str, series: Sequence[Series], unit: str = "") -> Markup:
     """One chart over training steps; a note instead of it where nothing was logged."""
-    points = [_finite(s) for s in series]
+    points = [_thinned(_finite(s)) for s in series]
     if not any(points):
         return Markup('<p class="note">{}: nothing was logged.</p>').format(title)
     x, y = _axes([p for line in points for p in line])
     parts = [_grid(x, y)]
-    for line, color in zip(points, COLORS, strict=False):
-        parts.append(_line(line, x, y, color))
+    for line, one, color in zip(points, series, CLASSES, strict=False):
+        parts.append(_line(line, x, y, f"{color} faint" if one.faint else color))
+    parts.append(Markup('<line class="now" y1="{}" y2="{}" x1="0" x2="0"/>').format(TOP, HEIGHT - BOTTOM))
     legend = _legend(series) if len(series) > 1 else Markup("")
     head = Markup("<figcaption>{}{}</figcaption>").format(title, f" ({unit})" if unit else "")
+    svg = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}" data-axis="{}">{}</svg>').format(
+        WIDTH, HEIGHT, _spoken(title, series, points), _axis_data(series, points, x), Markup("").join(parts)
+    )
     return Markup(
-        '<figure class="chart">{}<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>{}</figure>'
-    ).format(head, WIDTH, HEIGHT, title, Markup("").join(parts), legend)
+        '<figure class="chart">{}{}<div class="under">{}<output class="readout"></output></div></figure>'
+    ).format(head, svg, legend)
+
+
+def _spoken(title: str, series: Sequence[Series], points: Sequence[list[tuple[float, float]]]) -> str:
+    """What the chart shows, in words: where each line begins and ends."""
+    parts = [
+        f"{one.name} {line[0][1]:.4g} at step {line[0][0]:g}, {line[-1][1]:.4g} at step {line[-1][0]:g}"
+        for one, line in zip(series, points, strict=True)
+        if line
+    ]
+    return f"{title}: {'; '.join(parts)}"
+
+
+def _axis_data(series: Sequence[Series], points: Sequence[list[tuple[float, float]]], x: Axis) -> str:
+    """JSON by which the script turns a place into a step and a step into values."""
+    lines = [
+        {"name": one.name, "steps": [p[0] for p in line], "values": [float(f"{p[1]:.5g}") for p in line]}
+        for one, line in zip(series, points, strict=True)
+        if line
+    ]
+    return json.dumps({"low": x.low, "high": x.high, "left": x.start, "right": x.end, "series": lines})
 
 
 def _finite(series: Series) -> list[tuple[float, float]]:
     pairs = zip(series.steps, series.values, strict=True)
     return [(step, value) for step, value in pairs if math.isfinite(value)]
+
+
+def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Every n-th point, and the last."""
+    stride = -(-len(points) // MOST_POINTS)
+    return points[::stride] + points[-1:] if stride > 1 else points
 
 
 def _axes(points: Sequence[tuple[float, float]]) -> tuple[Axis, Axis]:
@@ -99,20 +145,22 @@ def _grid(x: Axis, y: Axis) -> Markup:
     return Markup("").join([*rules, *steps])
 
 
-def _line(points: Sequence[tuple[float, float]], x: Axis, y: Axis, color: str) -> Markup:
-    """A polyline; a single point as a dot."""
+def _line(points: Sequence[tuple[float, float]], x: Axis, y: Axis, classes: str) -> Markup:
+    """A polyline; a single point as a dot; nothing where there are none."""
+    if not points:
+        return Markup("")
     if len(points) == 1:
         (step, value) = points[0]
-        return Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3" fill="{}"/>').format(
-            x.at(step), y.at(value), color
+        return Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3" class="dot {}"/>').format(
+            x.at(step), y.at(value), classes
         )
     path = " ".join(f"{x.at(step):.1f},{y.at(value):.1f}" for step, value in points)
-    return Markup('<polyline points="{}" fill="none" stroke="{}" stroke-width="1.6"/>').format(path, color)
+    return Markup('<polyline points="{}" class="{}"/>').format(path, classes)
 
 
 def _legend(series: Sequence[Series]) -> Markup:
     keys = [
-        Markup('<span class="key"><i style="background:{}"></i>{}</span>').format(color, escape(s.name))
-        for s, color in zip(series, COLORS, strict=False)
+        Markup('<span class="key"><i class="{}"></i>{}</span>').format(color, escape(s.name))
+        for s, color in zip(series, CLASSES, strict=False)
     ]
     return Markup('<div class="legend">{}</div>').format(Markup("").join(keys))

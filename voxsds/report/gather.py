@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import platform
 import re
 from collections.abc import Sequence
@@ -20,11 +21,15 @@ NAME = re.compile(r"step_(\d+)_view_(\d+)\.png")
 
 def read_history(path: Path) -> dict[str, list[float]]:
     """The columns of a tab-separated log of numbers, by their names; ValueError for anything else."""
-    with open(path, newline="", encoding="utf-8") as file:
-        names, *rows = csv.reader(file, delimiter="\t")
+    return parse_history(path.read_text(encoding="utf-8"), str(path))
+
+
+def parse_history(text: str, where: str) -> dict[str, list[float]]:
+    """The columns of `text`, its first line their names; `where` goes into the message of a ValueError."""
+    names, *rows = csv.reader(io.StringIO(text), delimiter="\t")
     if wrong := [i + 2 for i, row in enumerate(rows) if len(row) != len(names)]:
         raise ValueError(
-            f"{path}: line {wrong[0]} has not {len(names)} columns; run the stage that wrote it again"
+            f"{where}: line {wrong[0]} has not {len(names)} columns; run the stage that wrote it again"
         )
     return {name: [float(row[i]) for row in rows] for i, name in enumerate(names)}
 

@@ -1,8 +1,13 @@
-"""The report as one self-contained HTML file: pictures as data URIs, curves as SVG, no script."""
+"""The report as one self-contained HTML file: pictures, curves, worlds and the viewer lie in it.
+
+Nothing is loaded from anywhere: the page's Content-Security-Policy forbids it, and lets no script run but
+the viewer's bundle, which it names by its hash. What users wrote reaches the page escaped, or as JSON.
+"""
 
 import base64
+import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,34 +16,39 @@ import numpy as np
 import torch
 import yaml
 from jaxtyping import Float
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from voxsds.files import write_image, write_json, write_text
 from voxsds.inspection import Images
-from voxsds.materials import AIR, TOP, Palette
-from voxsds.report.curves import Series, curve
+from voxsds.report.charts import History, charts
+from voxsds.report.history import embedded, moments_of
 from voxsds.report.sheet import contact_sheet, to_bytes
-from voxsds.validation import Validation, View
+from voxsds.report.tables import gradient_errors, gradient_table, material_rows
+from voxsds.snapshots import Blocks
+from voxsds.validation import Run, Validation, View
 from voxsds.verdicts import headline_numbers
 
-TEMPLATE = Path(__file__).with_name("page.html.j2")
-MOMENTS = 8  # test images shown at most; the first and the last always
+FOLDER = Path(__file__).parent
+STYLE, BUNDLE = FOLDER / "page.css", FOLDER / "viewer" / "bundle.js"
+PROGRESSION = 8  # test images shown at most; the first and the last always
+BUDGET = 5_000_000  # bytes of the page
 
 
 @dataclass(frozen=True, eq=False)
 class Page:
     """What the report tells."""
 
-    prompt: str
     subtitle: str  # which run this is, in a line
+    run: Run
     validation: Validation
-    palette: Palette
     captions: int  # that the prompt is retrieved among, itself counted
-    history: Mapping[str, Sequence[float]]  # columns of the training log, "step" among them
-    test_images: Mapping[int, Images]  # by step
+    history: History
+    worlds: Mapping[int, Blocks]  # of the log, by step
+    gradient_errors: Mapping[str, Mapping[str, float]]  # gradcheck's, relative
     provenance: Mapping[str, str]  # versions, hashes, machine
     settings: Mapping[str, Any]  # params.yaml
 
@@ -47,62 +57,60 @@ def write_report(folder: Path, page: Page) -> None:
     """index.html, before_after.png and metrics.json."""
     views = page.validation.views
     before, after = (torch.stack([getattr(view, name) for view in views]) for name in ("before", "after"))
-    sheet = contact_sheet(before, after, [view.label for view in views], page.prompt)
+    sheet = contact_sheet(_halved(before), _halved(after), [view.label for view in views], page.run.prompt)
     write_image(folder / "before_after.png", sheet)
     write_text(folder / "index.html", html(page))
     write_json(folder / "metrics.json", page.validation.figures)
 
 
+def _halved(images: Images) -> Float[Tensor, "views 3 rows columns"]:
+    """Half the size, every pixel the mean of four: edges without stairs."""
+    return avg_pool2d(images, 2)
+
+
 def html(page: Page) -> str:
-    """The whole page. Every text of the user's is escaped; nothing is loaded from anywhere."""
+    """The whole page. Of the logged worlds it holds as many as fit `BUDGET`."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    figures, verdicts = page.validation.figures, page.validation.verdicts
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        prompt=page.prompt,
-        subtitle=page.subtitle,
-        verdicts=verdicts,
-        failed=[v for v in verdicts if not v.passed],
-        passed=sum(v.passed for v in verdicts),
-        numbers=headline_numbers(figures),
-        views=[_view(view) for view in page.validation.views],
-        captions=page.captions,
-        progression=_progression(page.test_images),
-        charts=charts(page.history),
-        edit=figures["edit"],
-        materials=_materials(figures["materials"], page.palette),
-        score=figures["quality"]["score"],
-        others=page.validation.others,
-        provenance=page.provenance.items(),
-        settings=yaml.safe_dump(dict(page.settings), sort_keys=False, allow_unicode=True),
-    )
+    template, told = environment.get_template("page.html.j2"), _told(page)
+    without = template.render(**told, world=None)
+    run = page.run
+    moments = moments_of(run.before, page.worlds, run.after)
+    return template.render(**told, world=embedded(run.before, moments, BUDGET - len(without.encode())))
 
 
-def charts(history: Mapping[str, Sequence[float]]) -> list[Markup]:
-    """The curves that tell how a run went; columns that the log lacks are left out."""
-    steps = history["step"]
-
-    def chart(title: str, columns: Mapping[str, str]) -> Markup:
-        named = [(name, history[column]) for column, name in columns.items() if column in history]
-        return curve(title, [Series(name, steps, values) for name, values in named])
-
-    measured = corners(steps, history.get("probe_eps", []))
-    return [
-        curve("Probe error", [Series("told the prompt", *measured)]),
-        chart("SDS loss (noisy)", {"loss": "loss"}),
-        chart("Gradient norms", {"occupancy_grad_norm": "occupancy", "material_grad_norm": "materials"}),
-        chart("Blocks in the grid", {"num_active_voxels": "blocks"}),
-        chart("Mean occupancy", {"occupancy_mean": "mean occupancy"}),
-        chart("Temperatures", {"occupancy_temperature": "occupancy", "temperature": "materials"}),
-    ]
-
-
-def corners(steps: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Where a column that keeps its last value between measurements was measured, and what."""
-    last = len(values) - 1
-    kept = [i for i, value in enumerate(values) if i in (0, last) or value != values[i - 1]]
-    return [steps[i] for i in kept], [values[i] for i in kept]
+def _told(page: Page) -> dict[str, Any]:
+    """All that the template asks for, but the worlds."""
+    run, figures, verdicts = page.run, page.validation.figures, page.validation.verdicts
+    script = BUNDLE.read_text(encoding="utf-8")
+    return {
+        "style": Markup(STYLE.read_text(encoding="utf-8")),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "prompt": run.prompt,
+        "subtitle": page.subtitle,
+        "verdicts": verdicts,
+        "failed": [v for v in verdicts if not v.passed],
+        "passed": sum(v.passed for v in verdicts),
+        "numbers": headline_numbers(figures),
+        "views": [_view(view) for view in page.validation.views],
+        "captions": page.captions,
+        "progression": _progression(run.test_images),
+        "charts": charts(page.history),
+        "edit": figures["edit"],
+        "materials": material_rows(figures["materials"], run.after.palette),
+        "gradients": gradient_table({"input map": run.gradients_before, "trained grid": run.gradients_after}),
+        "gradient_errors": gradient_errors(page.gradient_errors),
+        "score": figures["quality"]["score"],
+        "others": page.validation.others,
+        "provenance": page.provenance.items(),
+        "settings": yaml.safe_dump(dict(page.settings), sort_keys=False, allow_unicode=True),
+    }
 
 
 def data_uri(image: Float[Tensor, "3 height width"]) -> str:
@@ -112,42 +120,19 @@ def data_uri(image: Float[Tensor, "3 height width"]) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _view(view: View) -> dict[str, Any]:
+def _view(view: View) -> dict[str, str]:
+    found = "recognised" if view.retrieved_after else "not recognised"
     return {
         "label": view.label,
-        "side": view.before.shape[-1],
+        "caption": f"{view.label} · score {view.score_before:.2f} → {view.score_after:.2f} · {found}",
         "before": data_uri(view.before),
         "after": data_uri(view.after),
         "changed": data_uri(view.changed),
-        "score_before": view.score_before,
-        "score_after": view.score_after,
-        "retrieved_after": view.retrieved_after,
     }
 
 
 def _progression(test_images: Mapping[int, Images]) -> list[dict[str, Any]]:
-    """At most MOMENTS moments, evenly over the run."""
+    """At most PROGRESSION moments, evenly over the run."""
     steps = sorted(test_images)
-    chosen = sorted({steps[i] for i in np.linspace(0, len(steps) - 1, MOMENTS).round().astype(int)})
+    chosen = sorted({steps[i] for i in np.linspace(0, len(steps) - 1, PROGRESSION).round().astype(int)})
     return [{"step": step, "images": [data_uri(image) for image in test_images[step]]} for step in chosen]
-
-
-def _materials(shares: Mapping[str, Mapping[str, float]], palette: Palette) -> list[dict[str, Any]]:
-    """A row for each material: percentages before and after, and its colour from above."""
-    rows = []
-    for index, name in enumerate(palette.names):
-        if index == AIR:
-            continue
-        red, green, blue = (round(255 * c) for c in palette.albedo[index, TOP])
-        before, after = (100 * shares[when].get(name, 0.0) for when in ("before", "after"))
-        rows.append(
-            {
-                "name": name,
-                "color": f"rgb({red},{green},{blue})",
-                "before": f"{before:.1f} %",
-                "after": f"{after:.1f} %",
-                "share_before": f"{before:.2f}",
-                "share_after": f"{after:.2f}",
-            }
-        )
-    return rows

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Builds voxsds/report/viewer/bundle.js, the report's script with three.js in it, from the sources beside it.
+# Needs npm; the bundle is committed, so that nothing else does.
+set -euo pipefail
+source=$(cd "$(dirname "$0")/../voxsds/report/viewer" && pwd)
+build=$(mktemp -d)
+trap 'rm -rf "$build"' EXIT
+
+cp "$source"/*.js* "$build" && rm -f "$build/bundle.js"
+cd "$build"
+npm ci --no-audit --no-fund --silent --ignore-scripts
+{
+    echo "/*! Built by scripts/build_viewer.sh; edit the files beside this one. Contains three.js $(node -p "require('./node_modules/three/package.json').version"):"
+    sed 's/^/ * /; s/ *$//' node_modules/three/LICENSE
+    echo " */"
+} > banner
+npx esbuild main.js --bundle --minify --format=iife --target=es2022 --charset=utf8 --legal-comments=none \
+    --outfile=bundle.body.js --log-level=warning
+# "</script" in a string would end the page's script element.
+{ cat banner; sed 's#</script#<\\/script#g; s#<!--#<\\!--#g' bundle.body.js; } > "$source/bundle.js"
+ls -l "$source/bundle.js"

@@ -1,0 +1,57 @@
+"""The report's tables, as texts and numbers for the template."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from voxsds.materials import AIR, TOP, Palette
+
+
+def material_rows(shares: Mapping[str, Mapping[str, float]], palette: Palette) -> list[dict[str, Any]]:
+    """A row for each material: its shares "before" and "after", and its colour from above."""
+    rows = []
+    for index, name in enumerate(palette.names):
+        if index == AIR:
+            continue
+        red, green, blue = (round(255 * c) for c in palette.albedo[index, TOP])
+        before, after = (100 * shares[when].get(name, 0.0) for when in ("before", "after"))
+        rows.append(
+            {
+                "name": name,
+                "color": f"rgb({red},{green},{blue})",
+                "before": f"{before:.1f} %",
+                "after": f"{after:.1f} %",
+                "share_before": f"{before:.2f}",
+                "share_after": f"{after:.2f}",
+            }
+        )
+    return rows
+
+
+def gradient_table(tests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """One row for each gradient test, by what it was made on."""
+    columns = ["norm, materials", "norm, occupancy", "health score", "visible blocks reached", "NaN or Inf"]
+    return {"columns": columns, "rows": [(name, _gradient_row(test)) for name, test in tests.items()]}
+
+
+def _gradient_row(test: Mapping[str, Any]) -> list[str]:
+    bad = test["has_nan_gradients"] or test["has_inf_gradients"]
+    return [
+        f"{test['gradient_norm_l2']:.3g}",
+        f"{test['occupancy']['gradient_norm_l2']:.3g}",
+        f"{test['gradient_health_score']:.3f}",
+        f"{test['blocks_with_gradients']:.1%}",
+        "yes" if bad else "none",
+    ]
+
+
+def gradient_errors(errors: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str]]:
+    """How far the gradients are from what they stand for, as (against what, relative error)."""
+    names = {
+        "central_differences": "central differences of the",
+        "single_blocks": "the image change when single blocks are really",
+    }
+    return [
+        (f"{names[kind]} {what}", f"{error:.1e}")
+        for kind, group in errors.items()
+        for what, error in group.items()
+    ]
