@@ -22,7 +22,7 @@ the background: 2e-12 max |cotangent| for a view of 1024 x 1024.
 Memory: 24 numbers a voxel from forward to backward, 24 more (of 8 bytes where deterministic) during it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from voxsds.cameras import RayBundle
-from voxsds.render import triton_kernels as kernels
+from voxsds.render import triton_kernels
 
 ACROSS, DOWN = 8, 4  # pixels of a tile: one warp, so that rays wait only for near neighbours
 VOXELS = 32  # of a program of `paint` and `collect`
@@ -68,6 +68,8 @@ def _over_voxels(opacity: Tensor) -> tuple[int]:
     """One program a block of voxels."""
     return (-(-opacity.numel() // VOXELS),)
 
+
+kernels: Any = triton_kernels  # where triton is missing, a type checker takes a kernel for a plain function
 
 # As on the CPU, no product and sum are fused: a fused one rounds otherwise, and visits other voxels.
 _TILE = {"ACROSS": ACROSS, "DOWN": DOWN, "num_warps": 1, "enable_fp_fusion": False}
