@@ -38,7 +38,7 @@ def edited():
     start, target = house_on_grass(), tower_on_snow()
     run = training(start, target, recipe(steps=300))
     records = list(train(run))
-    result, _ = export_blocks(run.grid, run.reach, start, ExportSettings(0.5, 0.1, 8, 3, 64))
+    result, _ = export_blocks(run.grid, run.reach, start, ExportSettings(0.5, 0.1, 8, 3, 64, True))
     return start, target, run, records, result
 
 
