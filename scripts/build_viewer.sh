@@ -12,6 +12,8 @@ npm ci --no-audit --no-fund --silent --ignore-scripts
 {
     echo "/*! Built by scripts/build_viewer.sh; edit the files beside this one. Contains three.js $(node -p "require('./node_modules/three/package.json').version"):"
     sed 's/^/ * /; s/ *$//' node_modules/three/LICENSE
+    echo " *"
+    echo " * Sources: sha256 $(cd "$source" && cat $(ls *.js *.json | grep -v '^bundle.js$' | LC_ALL=C sort) | sha256sum | cut -d' ' -f1)"
     echo " */"
 } > banner
 npx esbuild main.js --bundle --minify --format=iife --target=es2022 --charset=utf8 --legal-comments=none \

@@ -104,6 +104,12 @@ def test_the_bundle_brings_the_notice_of_three(text):
     assert "Copyright © 2010-2026 three.js authors" in text and "WITHOUT WARRANTY OF ANY KIND" in text
 
 
+def test_the_bundle_is_built_from_the_sources_beside_it():
+    files = (p for kind in ("*.js", "*.json") for p in BUNDLE.parent.glob(kind) if p != BUNDLE)
+    content = b"".join(p.read_bytes() for p in sorted(files, key=lambda p: p.name))
+    assert f"Sources: sha256 {hashlib.sha256(content).hexdigest()}" in BUNDLE.read_text(), "run make viewer"
+
+
 def test_the_page_is_small(text):
     assert len(text.encode()) < 1_000_000 < BUDGET
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,9 +24,11 @@ from tests.helpers.tiny_evaluator import save_tiny_evaluator
 from voxsds.evaluator import Evaluator, distractor_captions
 from voxsds.inspection import ADDED, KEPT, REPAINTED, Ring, azimuth, changes, draw_blocks, held_out_cameras
 from voxsds.materials import DEFAULT_PALETTE
+from voxsds.metrics import PSNR_CEILING
+from voxsds.photographs import Photograph
 from voxsds.poses import orbit_pose
 from voxsds.validation import ValidateSettings, validate
-from voxsds.verdicts import gradient_verdicts, pipeline_verdicts, quality_verdicts
+from voxsds.verdicts import gradient_verdicts, photograph_verdicts, pipeline_verdicts, quality_verdicts
 
 PROMPT = "a stone tower on snowy hills"
 
@@ -132,6 +135,25 @@ def test_the_control_scores_the_same_pictures_under_other_texts(result, evaluato
     assert [other.before for other in result.others] == pytest.approx(expected, abs=1e-5)
 
 
+def test_the_datasets_images_are_held_against_our_render_where_there_are_any(result, evaluator):
+    assert result.figures["photographs"] == {"views": 0}
+    run = small_run(PROMPT, grassland(), snow_with_post())
+    images = draw_blocks(grassland(), DEFAULT_PALETTE, FRAME, dataset())
+    taken = [Photograph(camera, image) for camera, image in zip(dataset(), images, strict=True)]
+    judged = judge(replace(run, photographs=taken), evaluator)
+    assert judged.figures["photographs"]["views"] == len(dataset())
+    assert judged.figures["photographs"]["flat_psnr_db"] == PSNR_CEILING
+    assert len(judged.verdicts) == len(result.verdicts) + 1 and judged.verdicts[-1].passed
+
+
+@pytest.mark.parametrize(("decibels", "passed"), [(40.0, True), (39.9, False)])
+def test_images_that_show_something_else_fail_the_check(decibels, passed):
+    figures = {"views": 3, "flat_psnr_db": decibels, "differing": 0.01}
+    (verdict,) = photograph_verdicts(figures)
+    assert verdict.passed == passed and "1.00% of all pixels differ" in verdict.figure
+    assert photograph_verdicts({"views": 0}) == ()
+
+
 GOOD = {
     "quality": {
         "r_precision": {"before": 0.0, "after": 0.9},
@@ -175,7 +197,7 @@ def test_each_criterion_fails_by_its_own_figure_alone(key, value, criterion):
     figures = spoiled(GOOD, key, value)
     failed = [v for v in (*pipeline_verdicts(figures), *quality_verdicts(figures)) if not v.passed]
     assert len(failed) == 1 and criterion in failed[0].criterion
-    assert str(failed[0]).startswith("FAIL")
+    assert str(failed[0]).startswith("FAIL") and failed[0].remedy
 
 
 @pytest.mark.parametrize(
