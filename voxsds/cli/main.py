@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from voxsds.cli import builds, cameras, doctor, picture, words
+from voxsds.cli import builds, cameras, doctor, picture, watch, words
 
 app = typer.Typer(
     help="Change a block world until it looks like a sentence from every side.\n\n"
@@ -18,6 +18,7 @@ app.command("import", epilog=builds.IMPORT_EXAMPLES)(builds.import_build)
 app.command("export", epilog=builds.EXPORT_EXAMPLES)(builds.export_map)
 app.command("cameras", epilog=cameras.EXAMPLES)(cameras.cameras)
 app.command("render", epilog=picture.EXAMPLES)(picture.render)
+app.command("watch", epilog=watch.EXAMPLES)(watch.watch)
 app.command("words", epilog=words.EXAMPLES)(words.words)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 
