@@ -27,9 +27,7 @@ from voxsds.render import present_backends
 from voxsds.shading import lit_faces
 
 COMPARED_SIZE = 48  # pixels of the height of the images by which backends are compared
-REFERENCE_VOXELS = (
-    2**19
-)  # in worlds of more, the reference would take minutes: backends are compared with numba
+REFERENCE_VOXELS = 2**19  # of worlds that the reference draws in seconds; larger ones are held against numba
 NORMAL_RANGE = 1e3  # a block's gradient is healthy up to this factor above or below the median block's
 
 

@@ -36,10 +36,13 @@ def speckles(blocks: Blocks) -> tuple[Mask, Blocks]:
     Of the 26 neighbours none is visible and of the same material, and at least four are of one other.
     """
     seen = visible(blocks)
-    materials = np.unique(blocks[seen])
-    counts = np.stack([neighbours(seen & (blocks == material)) for material in materials])
-    alike = sum(np.where(blocks == m, count, 0) for m, count in zip(materials, counts, strict=True))
-    return seen & (alike == 0) & (counts.max(axis=0) >= OTHERS), materials[counts.argmax(axis=0)]
+    lone, around, most = seen.copy(), np.full_like(blocks, AIR), np.zeros(blocks.shape, dtype=np.int64)
+    for material in np.unique(blocks[seen]):
+        count = neighbours(seen & (blocks == material))
+        lone &= (blocks != material) | (count == 0)
+        around[count > most] = material
+        most = np.maximum(most, count)
+    return lone & (most >= OTHERS), around
 
 
 def repaint_speckles(blocks: Blocks, initial: Blocks) -> int:
@@ -47,8 +50,6 @@ def repaint_speckles(blocks: Blocks, initial: Blocks) -> int:
 
     Returns how many. A single grass block in a snow field becomes snow; the input map's own blocks stay.
     """
-    if not visible(blocks).any():
-        return 0
     lone, around = speckles(blocks)
     lone &= blocks != initial
     blocks[lone] = around[lone]
