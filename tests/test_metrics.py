@@ -12,6 +12,7 @@ from voxsds.metrics import (
     EditCounts,
     count_edits,
     floating,
+    kept_share,
     material_counts,
     psnr,
     shares,
@@ -48,6 +49,23 @@ def test_every_block_of_both_worlds_is_in_one_count(before, after):
 def test_a_world_kept_as_it_is_has_no_edits(world):
     edits = count_edits(world, world)
     assert (edits.added, edits.removed, edits.repainted) == (0, 0, 0)
+
+
+def test_the_kept_share_counts_only_the_blocks_that_are_asked_for():
+    before = np.array([[[1, 1, 2, 0, 3]]])
+    after = np.array([[[1, 2, 0, 3, 3]]])
+    assert kept_share(before, after, before > 0) == 0.5
+    assert kept_share(before, after, before == 1) == 0.5
+    assert kept_share(before, after, before == 3) == 1.0
+    assert kept_share(before, after, before == 9) == 1.0  # none to keep
+
+
+@given(WORLDS, WORLDS)
+def test_the_kept_share_of_all_blocks_is_that_of_the_counts(before, after):
+    kept = count_edits(before, after).kept
+    assert kept_share(before, after, before > 0) * np.count_nonzero(before) == pytest.approx(
+        kept if before.any() else 0
+    )
 
 
 def test_a_block_in_the_air_floats_and_its_neighbour_below_the_same_chain_does_not():

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from voxsds.materials import AIR, GRASS, SAND, SNOW, STONE
-from voxsds.speckle import repaint_speckles, speckles, visible
+from voxsds.materials import AIR, FACE_NORMALS, GRASS, SAND, SNOW, STONE
+from voxsds.speckle import free_faces, repaint_speckles, speckle_share, speckles, visible
 
 
 def field(material: int) -> np.ndarray:
@@ -44,3 +44,42 @@ def test_a_post_and_a_patch_are_no_speckles():
 def test_nothing_is_found_in_an_empty_world():
     blocks = np.full((4, 4, 4), AIR)
     assert repaint_speckles(blocks, blocks) == 0
+
+
+def test_free_faces_come_in_the_order_of_the_materials_faces():
+    blocks = np.zeros((3, 3, 3), dtype=np.int64)
+    blocks[1, 1, 1] = STONE
+    for axis, step in zip(
+        np.abs(FACE_NORMALS).argmax(axis=1), FACE_NORMALS.sum(axis=1).astype(int), strict=True
+    ):
+        covered = blocks.copy()
+        covered[tuple(np.array([1, 1, 1]) + step * np.eye(3, dtype=int)[axis])] = SNOW
+        (gone,) = np.flatnonzero(free_faces(blocks)[:, 1, 1, 1] & ~free_faces(covered)[:, 1, 1, 1])
+        assert FACE_NORMALS[gone, axis] == step
+
+
+def test_the_share_of_speckles_is_that_of_the_blocks_unlike_their_surface():
+    blocks = np.zeros((9, 2, 9), dtype=np.int64)
+    blocks[:, 0] = SNOW
+    assert speckle_share(blocks) == 0
+    blocks[4, 0, 4] = SAND
+    assert speckle_share(blocks) == 1 / 81
+    blocks[4, 0, 5] = SAND  # a pair is no speckle
+    assert speckle_share(blocks) == 0
+
+
+def test_a_checkerboard_of_single_blocks_far_apart_and_a_lone_block_are_told_apart():
+    alone = np.zeros((3, 3, 3), dtype=np.int64)
+    alone[1, 0, 1] = SAND
+    assert speckle_share(alone) == 0  # nothing that it could be like
+    rng = np.random.default_rng(0)
+    noise = field(SNOW)
+    noise[:, 2] = rng.permutation(np.arange(81) % 5 + 1).reshape(9, 9)
+    assert speckle_share(noise) > 0.05
+
+
+def test_the_foot_of_a_wall_is_alike_by_the_side_that_it_shows():
+    """A row of stone one high on grass: each has its own kind beside it, though grass is on all sides."""
+    blocks = field(GRASS)
+    blocks[2:7, 3, 4] = STONE
+    assert speckle_share(blocks) == 0

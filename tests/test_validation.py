@@ -23,7 +23,7 @@ from tests.helpers.small_run import (
 from tests.helpers.tiny_evaluator import save_tiny_evaluator
 from voxsds.evaluator import Evaluator, distractor_captions
 from voxsds.inspection import ADDED, KEPT, REPAINTED, Ring, azimuth, changes, draw_blocks, held_out_cameras
-from voxsds.materials import DEFAULT_PALETTE
+from voxsds.materials import DEFAULT_PALETTE, GRASS
 from voxsds.metrics import PSNR_CEILING
 from voxsds.photographs import Photograph
 from voxsds.poses import orbit_pose
@@ -86,6 +86,15 @@ def test_figures_count_the_edit_that_was_made(result):
     assert edit == {"added": 4, "removed": 0, "repainted": 64, "kept": 0, "floating": 0}
     assert result.figures["map"] == {"valid": True, "blocks": 68}
     assert result.figures["materials"]["before"]["Grass"] == 1.0
+
+
+def test_speckle_and_the_kept_share_of_what_could_be_seen_are_told(result, evaluator):
+    quality = result.figures["quality"]
+    assert quality["kept_share"] == 0.0 and quality["speckle"] == 0.0  # all ground repainted, evenly
+    lone = snow_with_post()
+    lone[1, 0, 1] = GRASS
+    quality = judge(small_run(PROMPT, grassland(), lone), evaluator).figures["quality"]
+    assert quality["kept_share"] == pytest.approx(1 / 64) and quality["speckle"] == pytest.approx(1 / 68)
 
 
 def test_a_grid_that_is_all_but_hard_looks_like_its_blocks(result):

@@ -20,9 +20,10 @@ from voxsds.gridfile import GridFile
 from voxsds.inspection import CHANGES, Images, Ring, azimuth, changes, draw, draw_blocks, held_out_cameras
 from voxsds.maps import BlockMap
 from voxsds.materials import AIR
-from voxsds.metrics import count_edits, material_counts, psnr, shares
+from voxsds.metrics import count_edits, kept_share, material_counts, psnr, shares
 from voxsds.photographs import Photograph, compare
 from voxsds.poses import PoseLaw
+from voxsds.speckle import speckle_share, visible
 from voxsds.verdicts import (
     Verdict,
     gradient_verdicts,
@@ -131,6 +132,8 @@ def validate(
             "swap": _swap(scores["before"], scores["after"]),
             "soft_hard_psnr_db": psnr(_soft(run.trained, cameras), images["after"]),
             "probe_eps": dict(run.facts["probe_eps"]),
+            "speckle": speckle_share(after.blocks),
+            "kept_share": kept_share(before.blocks, after.blocks, visible(before.blocks)),
         },
         "edit": asdict(count_edits(before.blocks, after.blocks)),
         "materials": {"before": _materials(before), "after": _materials(after)},
