@@ -5,6 +5,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from voxsds.edit import EditSettings, limits_of
 from voxsds.export import ExportSettings, export_blocks
 from voxsds.files import write_json
 from voxsds.gridfile import read_grid
@@ -22,11 +23,12 @@ def main() -> None:
     folder = Path(f"maps/{params['map_id']}")
     world = read_map(folder / "map.json")
     trained = read_grid(OUT / "model")
-    blocks, counts = export_blocks(trained.grid, trained.reach, world.blocks, settings)
+    limits = limits_of(read_section(params, "edit", EditSettings), world.blocks, world.palette)
+    blocks, counts = export_blocks(trained.grid, trained.reach, world.blocks, settings, limits)
     print("export:", ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in asdict(counts).items()))
     if counts.floating:
         print(
-            f"warning: {counts.floating} blocks float; raise export.stray_blocks to drop them",
+            f"warning: {counts.floating} blocks float: in the map too, or export.floating is keep",
             file=sys.stderr,
         )
     write_json(OUT / "export" / "export.json", asdict(counts))

@@ -17,6 +17,7 @@ from voxsds.checkpoint import (
     imported_sources,
 )
 from voxsds.datasets import read_dataset
+from voxsds.edit import EditSettings, limits_of, restrain
 from voxsds.gridfile import GridFile, read_grid, write_grid
 from voxsds.guidance.teacher import Teacher, TeacherSettings, load_teacher
 from voxsds.guidance.words import prompt_warning
@@ -28,7 +29,7 @@ from voxsds.training import Scene, Training
 from voxsds.views import CameraSettings
 
 OUT = Path("out_local")
-DETERMINING = ("seed", "lr", "prompt", "guidance", "cameras", "render", "train")
+DETERMINING = ("seed", "lr", "prompt", "guidance", "cameras", "render", "train", "edit")
 
 
 def main() -> None:
@@ -44,6 +45,7 @@ def main() -> None:
         read_section(
             read_value(params, "teachers", dict), params["guidance"], TeacherSettings, "params.yaml: teachers"
         ),
+        read_section(params, "edit", EditSettings),
     )
     with hold(Path("out_local/ckpt/outputs.lock")):  # this checkout's outputs, whatever the run
         train(params, recipe, Path(f"datasets/{params['map_id']}"))
@@ -53,6 +55,7 @@ def train(params: dict[str, Any], recipe: Recipe, dataset: Path) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     teacher = load_teacher(recipe.teacher, params["prompt"], checkpoint_root() / "prompts", device)
     start = read_grid(OUT / "grid", device)
+    restrain(start.grid, limits_of(recipe.edit, start.grid.blocks(), start.palette))
     warn(params["prompt"], teacher, recipe, start)
     scene = Scene(start.palette, start.frame, read_dataset(dataset).cameras)
     training = Training(start.grid, scene, teacher, recipe)

@@ -11,7 +11,9 @@ from stages import export as export_stage
 from stages import init_grid, train
 from tests.helpers.edit import FRAME, SHAPE, house_on_grass, tower_on_snow, views
 from tests.helpers.workspace import make_workspace, params
-from voxsds.export import ExportSettings, components, export_blocks, sealed_holes
+from voxsds.adjacency import components
+from voxsds.cleanup import sealed_holes
+from voxsds.export import ExportSettings, export_blocks
 from voxsds.grid import DifferentiableVoxelGrid, GridSettings
 from voxsds.gridfile import GridFile, read_grid, write_grid
 from voxsds.inspection import draw_blocks
@@ -20,7 +22,14 @@ from voxsds.materials import AIR, DEFAULT_PALETTE, GRASS, SNOW, STONE
 from voxsds.metrics import floating
 
 SETTINGS = ExportSettings(
-    threshold=0.5, seen_reach=0.1, crumb_blocks=2, support_gap=2, stray_blocks=4, repaint_speckles=True
+    threshold=0.5,
+    seen_reach=0.1,
+    crumb_blocks=2,
+    support_gap=2,
+    stray_blocks=4,
+    repaint_speckles=True,
+    floating="settle",
+    fill_holes=True,
 )
 SIZE = (8, 10, 8)
 
@@ -60,9 +69,9 @@ def test_holes_that_nobody_can_look_into_are_filled_again():
     initial, trained = ground(3), ground(3)
     initial[5, 1, 5] = AIR  # a cave of the map's own stays
     trained[2:4, 1, 2:4] = trained[5, 1, 5] = AIR
-    trained[6, 2, 6] = AIR  # open above: a real edit
+    trained[6, 2, 5:7] = AIR  # open above: a real edit
     blocks, counts = exported(trained, initial)
-    assert counts.sealed_restored == 4 and blocks[5, 1, 5] == blocks[6, 2, 6] == AIR
+    assert counts.sealed_restored == 4 and blocks[5, 1, 5] == blocks[6, 2, 6] == blocks[6, 2, 5] == AIR
     assert (blocks[2:4, 1, 2:4] == GRASS).all()
 
 
@@ -72,14 +81,16 @@ def test_holes_open_to_a_side_are_not_sealed_but_the_ground_is_closed_below():
     assert np.argwhere(sealed_holes(blocks)).tolist() == [[4, 0, 4]]
 
 
-def test_crumbs_and_strays_are_dropped_and_the_rest_is_kept():
+def test_crumbs_and_strays_are_dropped_and_the_rest_falls():
     trained = ground()
     trained[1, 4, 1] = STONE  # a crumb, although it could be supported
     trained[0:2, 8, 6:8] = STONE  # four blocks too high to support
     trained[3:7, 8, 3:7] = STONE  # too large to drop, too high to support
     blocks, counts = exported(trained, ground())
     assert counts.groups_dropped == 2 and counts.blocks_dropped == 5
-    assert counts.floating == floating(blocks).sum() == 16 and (blocks[3:7, 8, 3:7] == STONE).all()
+    assert counts.groups_fallen == 1 and counts.blocks_fallen == 16
+    assert counts.floating == floating(blocks).sum() == 0 and (blocks[3:7, 2, 3:7] == STONE).all()
+    assert not (blocks[:, 3:] != AIR).any()
 
 
 def test_larger_groups_get_what_the_map_had_under_them():

@@ -17,6 +17,16 @@ from voxsds.training import train
 
 HELD_OUT = [orbit_pose(LAW, SHAPE, FRAME, 96, azimuth + 15.0, 30.0, 1.4) for azimuth in range(0, 360, 45)]
 SOLIDS = len(DEFAULT_PALETTE) - 1
+EXPORT = ExportSettings(
+    threshold=0.5,
+    seen_reach=0.1,
+    crumb_blocks=8,
+    support_gap=3,
+    stray_blocks=64,
+    repaint_speckles=True,
+    floating="settle",
+    fill_holes=True,
+)
 
 
 def visible(blocks: np.ndarray) -> np.ndarray:
@@ -38,7 +48,7 @@ def edited():
     start, target = house_on_grass(), tower_on_snow()
     run = training(start, target, recipe(steps=300))
     records = list(train(run))
-    result, _ = export_blocks(run.grid, run.reach, start, ExportSettings(0.5, 0.1, 8, 3, 64, True))
+    result, _ = export_blocks(run.grid, run.reach, start, EXPORT)
     return start, target, run, records, result
 
 

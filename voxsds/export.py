@@ -1,34 +1,45 @@
-"""From a trained grid to plain blocks: threshold, what nobody sees as it was, crumbs and speckles gone."""
+"""From a trained grid to plain blocks: threshold, what nobody sees as it was, tidied, within the limits."""
 
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Literal, assert_never
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Float, Integer
 
+from voxsds.budget import importance, within_budget
+from voxsds.cleanup import Settled, Settling, drop, fill_holes, sealed_holes, settle, undo_floating
+from voxsds.edit import Limits, no_limits
 from voxsds.grid import DifferentiableVoxelGrid
 from voxsds.materials import AIR
 from voxsds.metrics import floating
 from voxsds.speckle import repaint_speckles
 
 Blocks = Integer[np.ndarray, "X Y Z"]
-Mask = Bool[np.ndarray, "X Y Z"]
-Group = tuple[np.ndarray, np.ndarray, np.ndarray]  # the x, y and z of its voxels
-Column = tuple[int, int, int]  # x, y and z of the lowest block of a group in one column
+Reach = Float[torch.Tensor, "X Y Z"]  # best transmittance with which any ray of the run arrived
 
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """What becomes a block, and what happens to floating groups of blocks that did not float before."""
+    """What becomes a block, and how the result is tidied."""
 
     threshold: float  # occupancy over which a voxel is a block
     seen_reach: float  # light that must have arrived at a voxel in some view for its change to count
-    crumb_blocks: int  # groups of up to this many blocks are dropped
-    support_gap: int  # larger groups that hang up to this high over something are joined to it
-    stray_blocks: int  # of the others those of up to this many blocks are dropped
+    crumb_blocks: int  # to settle: floating groups of up to this many blocks are dropped
+    support_gap: int  # larger ones that hang up to this high over something are joined to it
+    stray_blocks: int  # of the others those of up to this many blocks are dropped, and larger ones fall
     repaint_speckles: bool  # lone blocks of another material than all around take that of their surroundings
+    floating: Literal["drop", "settle", "keep"]  # what becomes of groups that did not float before
+    fill_holes: bool  # those one voxel wide
+
+    @property
+    def settling(self) -> Settling:
+        return Settling(self.crumb_blocks, self.support_gap, self.stray_blocks)
+
+    @property
+    def untidied(self) -> "ExportSettings":
+        """The same without any cleanup."""
+        return replace(self, floating="keep", fill_holes=False, repaint_speckles=False)
 
 
 @dataclass(frozen=True)
@@ -36,124 +47,105 @@ class ExportCounts:
     """What was done to the thresholded grid."""
 
     blocks: int  # in the result
+    changed: int  # cells of the result that are not as in the map
     unseen_restored: int  # voxels never seen that would have changed
     sealed_restored: int  # blocks put back where their removal left a hole that is closed all around
+    limits_restored: int  # voxels that the limits of the edit put back
     groups_dropped: int
     blocks_dropped: int  # in these groups
     groups_supported: int
     blocks_supporting: int  # added under these groups
+    groups_fallen: int
+    blocks_fallen: int
+    holes_filled: int
     speckles_repainted: int
+    over_budget: int  # changes taken back because no more blocks may change
+    floating_undone: int  # changes taken back because they set something afloat
     floating: int  # blocks that float in the result
 
 
 def export_blocks(
     grid: DifferentiableVoxelGrid,
-    reach: Float[torch.Tensor, "X Y Z"],  # best transmittance with which any ray of the run arrived
+    reach: Reach,
     initial: Blocks,
     settings: ExportSettings,
+    limits: Limits | None = None,  # None: everything may change
 ) -> tuple[Blocks, ExportCounts]:
-    """The blocks of a trained grid, and what was done to get them.
-
-    A voxel that no view saw keeps what the map has there: nothing but the interpolation of coarse
-    residuals and the optimizer's normalisation can have moved it. The same goes for holes that nobody
-    can look into: the optimizer may dig away the ground under a tower while it can be seen through the
-    forming blocks, and the tower would float on an invisible gap.
-    """
-    drawn = grid.blocks(settings.threshold)
-    unseen = reach.cpu().numpy() <= settings.seen_reach
-    blocks = np.where(unseen, initial, drawn)
-    sealed = sealed_holes(blocks) & (initial != AIR)
-    blocks[sealed] = initial[sealed]
-    dropped, supporting = settle(blocks, initial, settings)
-    repainted = repaint_speckles(blocks, initial) if settings.repaint_speckles else 0
+    """The blocks of a trained grid, tidied, and what was done to get them. No limit of the edit is broken."""
+    limits = limits or no_limits(initial.shape, len(grid.initial_material))
+    blocks, restored = seen_blocks(grid, reach, initial, settings, limits)
+    settled, holes, speckles = tidy(blocks, initial, settings, limits)
+    over = 0
+    if limits.max_blocks is not None:
+        over = max(0, int((blocks != initial).sum()) - limits.max_blocks)
+        blocks = within_budget(blocks, initial, importance(grid, reach, blocks, initial), limits.max_blocks)
+    undone = undo_floating(blocks, initial) if settings.floating != "keep" else 0
     return blocks, ExportCounts(
         blocks=int((blocks != AIR).sum()),
-        unseen_restored=int((unseen & (drawn != initial)).sum()),
-        sealed_restored=int(sealed.sum()),
-        groups_dropped=len(dropped),
-        blocks_dropped=sum(dropped),
-        groups_supported=len(supporting),
-        blocks_supporting=sum(supporting),
-        speckles_repainted=repainted,
+        changed=int((blocks != initial).sum()),
+        **restored,
+        **asdict(settled),
+        holes_filled=holes,
+        speckles_repainted=speckles,
+        over_budget=over,
+        floating_undone=undone,
         floating=int(floating(blocks).sum()),
     )
 
 
-def sealed_holes(blocks: Blocks) -> Mask:
-    """Empty voxels that no path of empty voxels joins to the outside, above or beside the grid."""
-    air = np.pad(blocks == AIR, ((1, 1), (0, 1), (1, 1)), constant_values=True)
-    upside_down = air[:, ::-1].astype(int)  # joined to the outside = joined to the layer now lowest
-    return floating(upside_down)[1:-1, :0:-1, 1:-1]
+def seen_blocks(
+    grid: DifferentiableVoxelGrid, reach: Reach, initial: Blocks, settings: ExportSettings, limits: Limits
+) -> tuple[Blocks, dict[str, int]]:
+    """The thresholded grid, with the map's own blocks where no change can count, and how many those are.
 
-
-def settle(blocks: Blocks, initial: Blocks, settings: ExportSettings) -> tuple[list[int], list[int]]:
-    """Deals with the floating groups of `blocks`, in place, as `ExportSettings` says.
-
-    Returns the sizes of the groups that were dropped, and the numbers of blocks put under others.
+    A voxel that no view saw keeps what the map has there: nothing but the interpolation of coarse
+    residuals and the optimizer's normalisation can have moved it. The same goes for holes that nobody
+    can look into: the optimizer may dig away the ground under a tower while it can be seen through the
+    forming blocks, and the tower would float on an invisible gap. And nothing is built under the lowest
+    layer of the map, which is the ground that all else rests on.
     """
-    dropped, supporting = [], []
-    floated = floating(initial)
-    for group in components(floating(blocks)):
-        size = len(group[0])
-        if floated[group].any():
-            continue
-        gap, columns = gap_under(group, (blocks != AIR) & ~floating(blocks))
-        if size > settings.crumb_blocks and gap <= settings.support_gap:
-            supporting.append(support(blocks, initial, columns, gap))
-        elif size <= max(settings.crumb_blocks, settings.stray_blocks):
-            blocks[group] = AIR
-            dropped.append(size)
-    return dropped, supporting
+    drawn = grid.blocks(settings.threshold)
+    unseen = reach.cpu().numpy() <= settings.seen_reach
+    unseen[:, : lowest_layer(initial)] = True
+    blocks = np.where(unseen, initial, drawn)
+    allowed = limits.kept(blocks, initial)
+    sealed = sealed_holes(allowed) & (initial != AIR)
+    counts = {
+        "unseen_restored": int((unseen & (drawn != initial)).sum()),
+        "sealed_restored": int(sealed.sum()),
+        "limits_restored": int((allowed != blocks).sum()),
+    }
+    return np.where(sealed, initial, allowed), counts
 
 
-def gap_under(group: Group, grounded: Mask) -> tuple[int, list[Column]]:
-    """The least height of `group` over what does not float, and its columns of that height.
-
-    Where nothing is beneath, the height is that over the bottom of the lowest layer.
-    """
-    floor = int(np.flatnonzero(grounded.any(axis=(0, 2)))[0])
-    lowest: dict[tuple[int, int], int] = {}
-    for x, y, z in zip(*(axis.tolist() for axis in group), strict=True):
-        lowest[x, z] = min(y, lowest.get((x, z), y))
-    gaps: dict[Column, int] = {}
-    for (x, z), y in lowest.items():
-        beneath = np.flatnonzero(grounded[x, :y, z])
-        gaps[x, y, z] = y - (int(beneath[-1]) + 1 if len(beneath) else floor)
-    least = min(gaps.values())
-    return least, [column for column, gap in gaps.items() if gap == least]
+def lowest_layer(blocks: Blocks) -> int:
+    """The y of the lowest block; 0 where there is none."""
+    return int(np.flatnonzero((blocks != AIR).any(axis=(0, 2)))[:1].sum())
 
 
-def support(blocks: Blocks, initial: Blocks, columns: list[Column], gap: int) -> int:
-    """Fills `gap` voxels under each of `columns`, in place, with the map's own blocks where it has any,
-    else with more of what is above; returns how many."""
-    for x, lowest, z in columns:
-        for y in range(lowest - 1, lowest - 1 - gap, -1):
-            blocks[x, y, z] = initial[x, y, z] or blocks[x, y + 1, z]
-    return gap * len(columns)
+def tidy(
+    blocks: Blocks, initial: Blocks, settings: ExportSettings, limits: Limits
+) -> tuple[Settled, int, int]:
+    """The cleanup, in place: what was settled, holes filled, speckles repainted."""
+    match settings.floating:
+        case "drop":
+            settled = drop(blocks, initial, limits)
+        case "settle":
+            settled = settle(blocks, initial, settings.settling, limits)
+        case "keep":
+            settled = Settled()
+        case _:
+            assert_never(settings.floating)
+    holes = fill_holes(blocks, initial, limits) if settings.fill_holes else 0
+    speckles = _repainted(blocks, initial, limits) if settings.repaint_speckles else 0
+    return settled, holes, speckles
 
 
-def components(mask: Mask) -> Iterator[Group]:
-    """The groups of voxels of `mask` that are joined by faces, in the order of their first voxels."""
-    left = {tuple(voxel) for voxel in np.argwhere(mask).tolist()}
-    for first in sorted(left):
-        if first not in left:
-            continue
-        left.discard(first)
-        group, queue = [first], deque([first])
-        while queue:
-            x, y, z = queue.popleft()
-            around = (
-                (x - 1, y, z),
-                (x + 1, y, z),
-                (x, y - 1, z),
-                (x, y + 1, z),
-                (x, y, z - 1),
-                (x, y, z + 1),
-            )
-            for voxel in around:
-                if voxel in left:
-                    left.discard(voxel)
-                    group.append(voxel)
-                    queue.append(voxel)
-        xs, ys, zs = np.array(group).T
-        yield xs, ys, zs
+def _repainted(blocks: Blocks, initial: Blocks, limits: Limits) -> int:
+    """Repaints speckles, in place, but for those that the limits keep."""
+    repainted = blocks.copy()
+    repaint_speckles(repainted, initial)
+    repainted = np.where(limits.broken(repainted, initial), blocks, repainted)
+    count = int((repainted != blocks).sum())
+    blocks[...] = repainted
+    return count

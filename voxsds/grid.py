@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
 from voxsds.field import Field
@@ -69,6 +69,7 @@ class DifferentiableVoxelGrid(nn.Module):
 
     initial_occupancy: Tensor
     initial_material: Tensor
+    free: Tensor | None
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class DifferentiableVoxelGrid(nn.Module):
         self.levels = tuple(levels)
         self.register_buffer("initial_occupancy", initial_occupancy)
         self.register_buffer("initial_material", initial_material)
+        self.register_buffer("free", None)  # voxels that may change; None: all
         coarse = [[-(-side // k) for side in initial_occupancy.shape] for k in self.levels]
         like: dict[str, Any] = {"dtype": initial_occupancy.dtype, "device": initial_occupancy.device}
         self.occupancy_residuals = nn.ParameterList([torch.zeros(1, *size, **like) for size in coarse])
@@ -111,6 +113,10 @@ class DifferentiableVoxelGrid(nn.Module):
         x, y, z = self.initial_occupancy.shape
         return x, y, z
 
+    def hold(self, free: Bool[Tensor, "X Y Z"]) -> None:
+        """Fixes all other voxels at their initial logits: residuals neither move them nor learn from them."""
+        self.free = free.to(self.initial_occupancy.device)
+
     @property
     def occupancy_logits(self) -> Float[Tensor, "X Y Z"]:
         """Over zero where a block is more likely than none."""
@@ -125,9 +131,10 @@ class DifferentiableVoxelGrid(nn.Module):
         return self._sum(self.initial_material, self.material_residuals)
 
     def _sum(self, initial: Tensor, residuals: nn.ParameterList) -> Tensor:
+        logits = initial
         for stride, residual in zip(self.levels, residuals, strict=True):
-            initial = initial + upsample(residual, stride, self.shape)
-        return initial
+            logits = logits + upsample(residual, stride, self.shape)
+        return logits if self.free is None else torch.where(self.free, logits, initial)
 
     def field(self, occupancy_temperature: float, material_temperature: float) -> Field:
         """What the renderer draws, differentiable in all residuals.

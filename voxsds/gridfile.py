@@ -1,7 +1,8 @@
 """A grid on disk: out_local/grid and out_local/model are folders of this kind.
 
 grid.safetensors   occupancy.initial, material.initial (channel first), occupancy.residual.<stride>,
-                   material.residual.<stride>, reach (how well the run saw each voxel)
+                   material.residual.<stride>, reach (how well the run saw each voxel), free (voxels that
+                   may change; absent where all may)
 grid.json          levels, materials and their colours, place in the world, and `run`: what made it
 """
 
@@ -46,6 +47,8 @@ def write_grid(folder: Path, saved: GridFile) -> None:
     ):
         tensors[f"occupancy.residual.{stride}"] = occupancy
         tensors[f"material.residual.{stride}"] = material
+    if grid.free is not None:
+        tensors["free"] = grid.free
     write_bytes(
         folder / "grid.safetensors", save({k: t.detach().cpu().contiguous() for k, t in tensors.items()})
     )
@@ -74,6 +77,8 @@ def read_grid(folder: Path, device: str = "cpu") -> GridFile:
             ):
                 occupancy.copy_(tensors[f"occupancy.residual.{stride}"])
                 material.copy_(tensors[f"material.residual.{stride}"])
+        if "free" in tensors:
+            grid.hold(tensors["free"])
         palette = Palette(tuple(description["materials"]), np.array(description["albedo"]))
         frame = Frame(tuple(description["frame"]["center"]), description["frame"]["scale"])
         return GridFile(grid, palette, frame, tensors["reach"], description["run"])

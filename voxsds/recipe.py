@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from voxsds.edit import EVERYTHING, EditSettings
 from voxsds.guidance.teacher import TeacherSettings
 from voxsds.schedules import StepDecay
 from voxsds.views import CameraSettings
@@ -74,6 +75,7 @@ class Recipe:
     cameras: CameraSettings
     render: RenderSettings
     teacher: TeacherSettings
+    edit: EditSettings = EVERYTHING  # the loop knows `preserve` only; for the rest see `edit.restrain`
 
     @property
     def learning_rate(self) -> StepDecay:

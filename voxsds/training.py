@@ -15,6 +15,7 @@ from torch import Tensor
 
 from voxsds import losses
 from voxsds.cameras import Camera, Frame, RayBundle, ray_bundle
+from voxsds.edit import weight_decay
 from voxsds.field import Field
 from voxsds.grid import DifferentiableVoxelGrid
 from voxsds.guidance import sds
@@ -78,7 +79,13 @@ class Training:
         self.step = 0
         self.settings = settings = recipe.train
         self.optimizer = torch.optim.Adam(
-            grid.parameters(), recipe.lr, settings.betas, settings.epsilon, fused=True
+            grid.parameters(),
+            recipe.lr,
+            settings.betas,
+            settings.epsilon,
+            weight_decay(recipe.edit, len(grid.levels), grid.initial_occupancy.abs().max().item()),
+            decoupled_weight_decay=True,
+            fused=True,
         )
         self.occupancy_temperature = Geometric(**asdict(settings.occupancy_temperature), steps=settings.steps)
         self.material_temperature = Geometric(**asdict(settings.material_temperature), steps=settings.steps)
