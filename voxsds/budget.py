@@ -37,7 +37,7 @@ def importance(
 def within_budget(
     blocks: Blocks,
     initial: Blocks,
-    importance: Float[np.ndarray, "X Y Z"],
+    worth: Float[np.ndarray, "X Y Z"],  # how much each change matters
     most: int,
 ) -> Blocks:
     """`initial` with the `most` changes of `blocks` that matter most.
@@ -49,7 +49,7 @@ def within_budget(
     holding = grown(initial != AIR)
     holding[:, np.flatnonzero(((blocks != AIR) | (initial != AIR)).any(axis=(0, 2)))[:1]] = True
     ready = (blocks != initial) & (~built | holding)
-    queue = [(-importance[at], at) for at in map(tuple, np.argwhere(ready).tolist())]
+    queue = [(-worth[x, y, z], (x, y, z)) for x, y, z in np.argwhere(ready).tolist()]
     heapq.heapify(queue)
     waiting = built & ~ready
     while queue and most > 0:
@@ -59,5 +59,5 @@ def within_budget(
         for near in beside(at, blocks.shape) if built[at] else ():
             if waiting[near]:
                 waiting[near] = False
-                heapq.heappush(queue, (-importance[near], near))
+                heapq.heappush(queue, (-worth[near], near))
     return out
