@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import torch
 from transformers.utils import logging
 
 from voxsds.datasets import Dataset, read_dataset
+from voxsds.edit import EditSettings, limits_of
 from voxsds.evaluator import Evaluator, distractor_captions
+from voxsds.export import ExportSettings, export_blocks
 from voxsds.files import read_image, read_json, write_json
 from voxsds.gradcheck import GradcheckSettings, gradient_test
 from voxsds.gridfile import read_grid
@@ -35,6 +38,9 @@ def main() -> None:
     law = read_section(params, "cameras", CameraSettings).law
     log = read_json(OUT / "nv_diff_logs" / f"dataset_{params['map_id']}_diff_log.json")
     run = load_run(params, read_section(params, "gradcheck", GradcheckSettings), log["gradient_test"])
+    run = with_export(
+        run, read_section(params, "edit", EditSettings), read_section(params, "export", ExportSettings)
+    )
     evaluator = Evaluator.load(Path(settings.evaluator))
     distractors = distractor_captions(run.prompt, settings.distractors, settings.distractor_seed)
     validation = validate(run, evaluator, distractors, law, settings)
@@ -51,7 +57,7 @@ def main() -> None:
         settings=params,
     )
     write_report(OUT / "report", page)
-    print(*validation.verdicts, sep="\n")
+    print(*validation.verdicts, *validation.failures, sep="\n")
 
 
 def load_run(params: dict[str, Any], gradcheck: GradcheckSettings, gradients: dict[str, Any]) -> Run:
@@ -72,6 +78,15 @@ def load_run(params: dict[str, Any], gradcheck: GradcheckSettings, gradients: di
         facts=read_json(OUT / "logs" / "metrics.json"),
         photographs=photographs(dataset),
     )
+
+
+def with_export(run: Run, edit: EditSettings, export: ExportSettings) -> Run:
+    """`run` with the limits of the edit, what the export did, and its blocks without the cleanup."""
+    initial, trained = run.before.blocks, run.trained
+    limits = limits_of(edit, initial, run.before.palette)
+    untidied, _ = export_blocks(trained.grid, trained.reach, initial, export.untidied, limits)
+    counts = read_json(OUT / "export" / "export.json")
+    return replace(run, limits=limits, untidied=untidied, export_counts=counts)
 
 
 def photographs(dataset: Dataset) -> Sequence[Photograph]:

@@ -5,7 +5,7 @@ shares no weights or data with the teacher.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from voxsds.cameras import Camera
+from voxsds.edit import Limits
 from voxsds.evaluator import Evaluator, retrieved
+from voxsds.failures import Failure, failures
 from voxsds.field import Field
 from voxsds.gridfile import GridFile
 from voxsds.inspection import CHANGES, Images, Ring, azimuth, changes, draw, draw_blocks, held_out_cameras
 from voxsds.maps import BlockMap
 from voxsds.materials import AIR
-from voxsds.metrics import count_edits, kept_share, material_counts, psnr, shares
+from voxsds.metrics import count_edits, floating, kept_share, material_counts, psnr, shares
 from voxsds.photographs import Photograph, compare
 from voxsds.poses import PoseLaw
 from voxsds.speckle import speckle_share, visible
+from voxsds.symptoms import Blocks, symptoms
 from voxsds.verdicts import (
     Verdict,
     gradient_verdicts,
@@ -96,12 +99,16 @@ class Run:
     gradients_after: Mapping[str, Any]  # and on the trained grid
     facts: Mapping[str, Any]  # figures that the training logged
     photographs: Sequence[Photograph] = ()  # the dataset's own images of the input map
+    limits: Limits | None = None  # of the edit; None: everything might change
+    untidied: Blocks | None = None  # what the export would be without its cleanup; None: it had none
+    export_counts: Mapping[str, int] = field(default_factory=dict)  # what the export did
 
 
 @dataclass(frozen=True, eq=False)
 class Validation:
     figures: dict[str, Any]  # what metrics.json holds
     verdicts: tuple[Verdict, ...]
+    failures: tuple[Failure, ...]
     views: tuple[View, ...]
     others: tuple[OtherPrompt, ...]
 
@@ -125,18 +132,32 @@ def validate(
         for i, text in enumerate(texts)
         if i > 0
     )
+    soft, hits = _soft(run.trained), retrieved(scores["after"])
     figures = {
         "quality": {
             "r_precision": {name: retrieved(s).double().mean().item() for name, s in scores.items()},
             "score": {name: s[:, 0].mean().item() for name, s in scores.items()},
             "swap": _swap(scores["before"], scores["after"]),
-            "soft_hard_psnr_db": psnr(_soft(run.trained, cameras), images["after"]),
+            "soft_hard_psnr_db": psnr(draw(soft, after.palette, after.frame, cameras), images["after"]),
             "probe_eps": dict(run.facts["probe_eps"]),
             "speckle": speckle_share(after.blocks),
             "kept_share": kept_share(before.blocks, after.blocks, visible(before.blocks)),
         },
         "edit": asdict(count_edits(before.blocks, after.blocks)),
         "materials": {"before": _materials(before), "after": _materials(after)},
+        "cleanup": _cleanup(run, evaluator, texts, cameras, scores["after"]),
+        "symptoms": asdict(
+            symptoms(
+                before.blocks,
+                after.blocks,
+                after.palette.names,
+                run.prompt,
+                run.limits,
+                soft.opacity,
+                run.trained.reach,
+                hits,
+            )
+        ),
         "progress": _progress(run, evaluator),
         "run": dict(run.facts["run"]),
         "gradcheck": {"ok": bool(run.gradients_before["ok"]), "ok_after": bool(run.gradients_after["ok"])},
@@ -157,15 +178,39 @@ def validate(
         "passed": sum(v.passed for v in verdicts),
         "failed": sum(not v.passed for v in verdicts),
     }
+    named = failures(figures)
+    figures["failures"] = [asdict(failure) for failure in named]
     return Validation(
-        figures, verdicts, _views(run, cameras, scores, settings), others[: settings.other_prompts]
+        figures, verdicts, named, _views(run, cameras, scores, settings), others[: settings.other_prompts]
     )
 
 
-def _soft(trained: GridFile, cameras: Sequence[Camera]) -> Images:
+@torch.no_grad()
+def _soft(trained: GridFile) -> Field:
     """The trained grid as its last step drew it."""
-    field = trained.grid.field(trained.run["occupancy_temperature"], trained.run["material_temperature"])
-    return draw(Field(*(t.detach() for t in field)), trained.palette, trained.frame, cameras)
+    return trained.grid.field(trained.run["occupancy_temperature"], trained.run["material_temperature"])
+
+
+def _cleanup(
+    run: Run,
+    evaluator: Evaluator,
+    texts: Sequence[str],
+    cameras: Sequence[Camera],
+    scores: Float[Tensor, "views texts"],  # of the result
+) -> dict[str, Any]:
+    """What the export did, and how the same views of the blocks would score without its cleanup."""
+    world, blocks = run.after, run.after.blocks
+    if run.untidied is not None:
+        blocks = run.untidied
+        scores = evaluator.scores(draw_blocks(blocks, world.palette, world.frame, cameras), texts)
+    return {
+        "score_untidied": scores[:, 0].mean().item(),
+        "r_precision_untidied": retrieved(scores).double().mean().item(),
+        "speckle_untidied": speckle_share(blocks),
+        "floating_untidied": int(floating(blocks).sum()),
+        "changed": int((blocks != world.blocks).sum()),
+        "counts": dict(run.export_counts),
+    }
 
 
 def _materials(world: BlockMap) -> dict[str, float]:
