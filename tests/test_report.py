@@ -121,6 +121,18 @@ def test_a_failed_criterion_says_what_to_try(page, text):
     assert all(shown.count(f"What to try: {v.remedy}") >= 1 for v in failed)
 
 
+def test_a_failure_is_named_with_its_figure_and_the_cleanup_is_told(page, text):
+    failures = page.validation.failures
+    assert failures  # random weights recognise nothing
+    shown = " ".join("".join(Balance(text).texts).split())
+    for failure in failures:
+        assert f"{failure.name.capitalize()}: {failure.figure}What to try: {failure.remedy}" in shown
+    counts = {"holes_filled": 3, "speckles_repainted": 0}
+    figures = {**page.validation.figures, "cleanup": {**page.validation.figures["cleanup"], "counts": counts}}
+    told = html(replace(page, validation=replace(page.validation, figures=figures)))
+    assert "It changed 0 cells. holes filled 3<" in told and "speckles repainted" not in told
+
+
 def luminance(color: str) -> float:
     """Relative luminance of #rrggbb (WCAG 2.2)."""
     channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]

@@ -137,7 +137,7 @@ def quality_verdicts(figures: Mapping[str, Any]) -> tuple[Verdict, ...]:
             "No floating block",
             floating == 0,
             f"{floating}",
-            "Raise export.stray_blocks, to drop larger floating groups, or export.support_gap, to prop them.",
+            "Set export.floating to settle or drop; what floats in the input map may go on floating.",
         ),
         Verdict(
             "The gain is the prompt's own (score gain above the mean gain under other prompts)",

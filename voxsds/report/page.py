@@ -27,7 +27,7 @@ from voxsds.inspection import Images
 from voxsds.report.charts import History, charts
 from voxsds.report.history import embedded, moments_of
 from voxsds.report.sheet import contact_sheet, to_bytes
-from voxsds.report.tables import gradient_errors, gradient_table, material_rows
+from voxsds.report.tables import cleanup_table, gradient_errors, gradient_table, material_rows
 from voxsds.snapshots import Blocks
 from voxsds.validation import Run, Validation, View
 from voxsds.verdicts import headline_numbers
@@ -103,6 +103,8 @@ def _told(page: Page) -> dict[str, Any]:
         "progression": _progression(run.test_images),
         "charts": charts(page.history),
         "edit": figures["edit"],
+        "failures": page.validation.failures,
+        "cleanup": cleanup_table(figures),
         "materials": material_rows(figures["materials"], run.after.palette),
         "gradients": gradient_table({"input map": run.gradients_before, "trained grid": run.gradients_after}),
         "gradient_errors": gradient_errors(page.gradient_errors),

@@ -55,3 +55,16 @@ def gradient_errors(errors: Mapping[str, Mapping[str, float]]) -> list[tuple[str
         for kind, group in errors.items()
         for what, error in group.items()
     ]
+
+
+def cleanup_table(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The result without and with its cleanup, and the steps of the export in a sentence."""
+    cleanup, quality = figures["cleanup"], figures["quality"]
+    rows = [
+        ("R-precision", f"{cleanup['r_precision_untidied']:.2f}", f"{quality['r_precision']['after']:.2f}"),
+        ("score", f"{cleanup['score_untidied']:.3f}", f"{quality['score']['after']:.3f}"),
+        ("speckle", f"{cleanup['speckle_untidied']:.2%}", f"{quality['speckle']:.2%}"),
+        ("floating blocks", f"{cleanup['floating_untidied']}", f"{figures['edit']['floating']}"),
+    ]
+    steps = [f"{name.replace('_', ' ')} {count}" for name, count in cleanup["counts"].items() if count]
+    return {"rows": rows, "done": f"It changed {cleanup['changed']} cells. {'; '.join(steps)}"}
