@@ -17,15 +17,15 @@ from voxsds.checkpoint import (
     imported_sources,
 )
 from voxsds.datasets import read_dataset
-from voxsds.edit import EditSettings, limits_of, restrain
+from voxsds.edit import EditSettings, limits_of, prompted_parts, restrain
 from voxsds.gridfile import GridFile, read_grid, write_grid
-from voxsds.guidance.teacher import Teacher, TeacherSettings, load_teacher
+from voxsds.guidance.teacher import Promptable, Teacher, TeacherSettings, load_teacher
 from voxsds.guidance.words import prompt_warning
 from voxsds.health import TrainingStopped
 from voxsds.params import read_params, read_section, read_value
 from voxsds.recipe import Recipe, RenderSettings, TrainSettings
 from voxsds.runlog import RunLog, keep
-from voxsds.training import Scene, Training
+from voxsds.training import Part, Scene, Training
 from voxsds.views import CameraSettings
 
 OUT = Path("out_local")
@@ -57,7 +57,8 @@ def train(params: dict[str, Any], recipe: Recipe, dataset: Path) -> None:
     start = read_grid(OUT / "grid", device)
     restrain(start.grid, limits_of(recipe.edit, start.grid.blocks(), start.palette))
     warn(params["prompt"], teacher, recipe, start)
-    scene = Scene(start.palette, start.frame, read_dataset(dataset).cameras)
+    parts = parts_of(recipe.edit, teacher, start)
+    scene = Scene(start.palette, start.frame, read_dataset(dataset).cameras, parts)
     training = Training(start.grid, scene, teacher, recipe)
     determining = {name: params[name] for name in DETERMINING} | {"teacher": asdict(recipe.teacher)}
     weights = [Path(p) for p in (recipe.teacher.model, recipe.teacher.unet, recipe.teacher.vae) if p]
@@ -74,6 +75,21 @@ def train(params: dict[str, Any], recipe: Recipe, dataset: Path) -> None:
         }
         write_grid(OUT / "model", GridFile(training.grid, start.palette, start.frame, training.reach, run))
         checkpoint.remove()
+
+
+def parts_of(edit: EditSettings, teacher: Teacher, start: GridFile) -> list[Part]:
+    """The parts of the world that follow a prompt of their own, and what is left for the prompt of all."""
+    parts = []
+    for prompt, cells in prompted_parts(edit, start.grid.shape):
+        told = teacher
+        if prompt is not None:
+            if not isinstance(teacher, Promptable):
+                raise ValueError("params.yaml: edit.region has prompts, but this teacher follows none")
+            told = teacher.with_prompt(prompt)
+            if warning := prompt_warning(prompt, teacher.vocabulary):
+                print(f"warning: {warning}", file=sys.stderr)
+        parts.append(Part(told, torch.as_tensor(cells, device=start.reach.device)))
+    return parts
 
 
 def warn(prompt: str, teacher: Teacher, recipe: Recipe, start: GridFile) -> None:

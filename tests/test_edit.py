@@ -9,15 +9,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from stages.train import parts_of
 from tests.helpers.edit import FRAME, SHAPE, house_on_grass, recipe, tower_on_snow, training
 from voxsds.cleanup import new_floaters
-from voxsds.edit import EVERYTHING, Box, EditSettings, Limits, limits_of, restrain, weight_decay
+from voxsds.edit import (
+    EVERYTHING,
+    Box,
+    EditSettings,
+    Limits,
+    limits_of,
+    prompted_parts,
+    restrain,
+    weight_decay,
+)
 from voxsds.export import ExportSettings, export_blocks
 from voxsds.grid import DifferentiableVoxelGrid, GridSettings
 from voxsds.gridfile import GridFile, read_grid, write_grid
+from voxsds.guidance.oracle import OracleTeacher
 from voxsds.materials import AIR, DEFAULT_PALETTE, DIRT, GRASS, PLANK, SNOW, STONE
 from voxsds.params import read_section
-from voxsds.training import train
+from voxsds.shading import lit_faces
+from voxsds.training import Part, train
 
 SIZE = (5, 6, 5)
 MATERIALS = len(DEFAULT_PALETTE)
@@ -195,3 +207,56 @@ def test_boxes_add_up_and_locked_blocks_are_taken_out_of_them():
     region = (Box((0, 0, 0), (0, 1, 0)), Box((4, 5, 4), (4, 5, 4)))
     limits = limits_of(replace(EVERYTHING, region=region, lock=("Snow",)), blocks, DEFAULT_PALETTE)
     assert np.argwhere(limits.free).tolist() == [[0, 1, 0], [4, 5, 4]]
+
+
+def two_oracles(steps: int):
+    """The whole world shall be `tower_on_snow`, but the box of the house a hut of stone on its grass."""
+    start, hut = house_on_grass(), house_on_grass()
+    hut[3:7, 3:7, 3:7] = STONE
+    main, parts = EVERYTHING, (Box((0, 0, 0), (9, 15, 9), "a stone hut"), Box((0, 0, 0), (19, 15, 19)))
+    rules = replace(main, region=parts)
+    run = training(start, tower_on_snow(), recipe(steps=steps), size=32)
+    lit = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
+    teachers = {"a stone hut": OracleTeacher([hut], [start], lit, 32), None: run.teacher}
+    told = [Part(teachers[p], torch.as_tensor(cells)) for p, cells in prompted_parts(rules, SHAPE)]
+    run.scene = replace(run.scene, parts=told)
+    return run, hut
+
+
+def test_a_prompt_of_its_own_moves_the_cells_of_its_box_only():
+    run, _ = two_oracles(steps=2)
+    inside = run.scene.parts[0].cells
+    for own in (inside, ~inside):
+        run.advance()
+        occupancy, material = run.grid.logit_gradients()
+        assert (occupancy[~own] == 0).all() and (material[:, ~own] == 0).all()
+        assert (occupancy[own] != 0).any()
+
+
+@pytest.mark.slow
+def test_each_part_comes_to_look_like_its_own_prompt():
+    run, hut = two_oracles(steps=160)
+    for _ in train(run):
+        pass
+    drawn, inside, target = run.grid.blocks(), run.scene.parts[0].cells.numpy(), tower_on_snow()
+    assert (drawn[3:7, 3:7, 3:7] == STONE).sum() >= 40  # of the 56 blocks of the hut that can be seen
+    assert (drawn[inside & (hut == GRASS)] == GRASS).mean() > 0.9  # the snow is not let in
+    assert (drawn[~inside & (target == SNOW)] == SNOW).mean() > 0.8
+
+
+def test_every_cell_follows_one_prompt():
+    parts = prompted_parts(
+        replace(EVERYTHING, region=(Box((0, 0, 0), (2, 5, 4), "a"), Box((2, 0, 0), (3, 5, 4), "b"))), SIZE
+    )
+    assert [prompt for prompt, _ in parts] == ["a", "b"]  # nothing is left for the prompt of all
+    assert [np.flatnonzero(cells.any(axis=(1, 2))).tolist() for _, cells in parts] == [[0, 1, 2], [3]]
+    assert prompted_parts(EVERYTHING, SIZE) == []
+
+
+def test_a_teacher_that_follows_no_prompt_is_refused():
+    rules = replace(EVERYTHING, region=(Box((0, 0, 0), (9, 15, 9), "a stone hut"),))
+    start = GridFile(grid_of(house_on_grass()), DEFAULT_PALETTE, FRAME, torch.zeros(SHAPE))
+    oracle = two_oracles(steps=1)[0].teacher
+    with pytest.raises(ValueError, match="edit.region has prompts, but this teacher follows none"):
+        parts_of(rules, oracle, start)
+    assert parts_of(EVERYTHING, oracle, start) == []

@@ -28,6 +28,7 @@ class Box:
 
     low: tuple[int, int, int]  # x, y, z of its lowest block
     high: tuple[int, int, int]  # and of its highest
+    prompt: str | None = None  # what this part shall look like; None: what the whole world shall
 
     def __post_init__(self) -> None:
         """ValueError where a corner is on the wrong side of the other."""
@@ -115,6 +116,24 @@ def limits_of(settings: EditSettings, blocks: Blocks, palette: Palette, where: s
         allowed[:] = False
         allowed[[AIR, *_indices(settings.materials, palette, f"{where}: edit.materials")]] = True
     return Limits(free, allowed, settings.max_blocks)
+
+
+def prompted_parts(settings: EditSettings, shape: tuple[int, ...]) -> list[tuple[str | None, Mask]]:
+    """The cells that each prompt moves, no cell twice: a box with a prompt its own, the first where boxes
+    overlap, and under None, at the end, what is left of the region for the prompt of the whole world.
+
+    Empty where no box has a prompt; a prompt without any cell is left out.
+    """
+    boxes = [box for box in settings.region or () if box.prompt is not None]
+    if not boxes:
+        return []
+    left, parts = _inside(settings.region, shape, "edit.region"), []
+    for box in boxes:
+        cells = np.zeros(shape, dtype=bool)
+        cells[box.cells] = left[box.cells]
+        left &= ~cells
+        parts.append((box.prompt, cells))
+    return [(prompt, cells) for prompt, cells in (*parts, (None, left)) if cells.any()]
 
 
 def _inside(region: Iterable[Box] | None, shape: tuple[int, ...], where: str) -> Mask:

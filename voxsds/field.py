@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from voxsds.materials import AIR
@@ -15,6 +15,15 @@ class Field(NamedTuple):
 
     opacity: Float[Tensor, "X Y Z"]  # 0..1
     material: Float[Tensor, "X Y Z S"]  # share of each solid material; sums to 1
+
+
+def confined(field: Field, cells: Bool[Tensor, "X Y Z"]) -> Field:
+    """The same field, of which only `cells` get a gradient."""
+    opacity, material = field
+    return Field(
+        torch.where(cells, opacity, opacity.detach()),
+        torch.where(cells[..., None], material, material.detach()),
+    )
 
 
 def solid_field(

@@ -16,7 +16,7 @@ from torch import Tensor
 from voxsds import losses
 from voxsds.cameras import Camera, Frame, RayBundle, ray_bundle
 from voxsds.edit import weight_decay
-from voxsds.field import Field
+from voxsds.field import Field, confined
 from voxsds.grid import DifferentiableVoxelGrid
 from voxsds.guidance import sds
 from voxsds.guidance.distill import Distillation, distill, probe
@@ -46,6 +46,15 @@ class Scene:
     palette: Palette
     frame: Frame
     cameras: Sequence[Camera]  # of the dataset
+    parts: "Sequence[Part]" = ()  # of the world, with prompts of their own; empty: one prompt for all
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Cells that follow a prompt of their own."""
+
+    teacher: Teacher  # told that prompt
+    cells: Bool[Tensor, "X Y Z"]
 
 
 @dataclass(frozen=True)
@@ -111,9 +120,10 @@ class Training:
         probe_figures = self._probe(field) if probed else None
         views = [self.source.draw(self.camera_draws) for _ in range(settings.views)]
         rays = self._rays([camera for camera, _ in views])
+        teacher, field = self._turn(field)
         rendering = self._render(field, rays)
         timesteps = self._timesteps()
-        said, latents = self._ask(rendering, rays, timesteps)
+        said, latents = self._ask(teacher, rendering, rays, timesteps)
         penalties = self._penalties(field, rendering.reach)
         self.optimizer.zero_grad()
         (sds.surrogate_loss(latents, said.gradient) + sum(penalties.values())).backward()
@@ -138,6 +148,13 @@ class Training:
     def field(self) -> Field:
         """What the grid looks like at this point of the run."""
         return self.grid.field(**self.temperatures())
+
+    def _turn(self, field: Field) -> tuple[Teacher, Field]:
+        """Who is asked in this step, and the field that the answer moves: the parts take turns."""
+        if not self.scene.parts:
+            return self.teacher, field
+        part = self.scene.parts[self.step % len(self.scene.parts)]
+        return part.teacher, confined(field, part.cells)
 
     def temperatures(self) -> dict[str, float]:
         """Those at this point of the run; at its end, those of the last step."""
@@ -168,7 +185,7 @@ class Training:
         return sds.draw_timesteps(self.settings.views, t_min, t_max, total, teacher.timesteps, draws)
 
     def _ask(
-        self, rendering: Rendering, rays: RayBundle, timesteps: Int[Tensor, " views"]
+        self, teacher: Teacher, rendering: Rendering, rays: RayBundle, timesteps: Int[Tensor, " views"]
     ) -> tuple[Distillation, Float[Tensor, "views channels rows columns"]]:
         """The teacher's opinion of the images, and the latents that it is about."""
         knobs = self.recipe.teacher
@@ -179,7 +196,7 @@ class Training:
         noise = torch.randn(latents.shape, generator=self.noise_draws).to(latents)
         try:
             said = distill(
-                self.teacher,
+                teacher,
                 latents,
                 rays,
                 timesteps.to(latents.device),

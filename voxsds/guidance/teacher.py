@@ -61,6 +61,15 @@ class Teacher(Protocol):
         ...
 
 
+@runtime_checkable
+class Promptable(Protocol):
+    """A teacher whose networks can be asked about another prompt."""
+
+    def with_prompt(self, prompt: str) -> Teacher:
+        """The same teacher, told `prompt`."""
+        ...
+
+
 @dataclass(frozen=True)
 class TeacherSettings:
     """One entry of params.yaml's `teachers`.
