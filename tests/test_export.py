@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ from voxsds.grid import DifferentiableVoxelGrid, GridSettings
 from voxsds.gridfile import GridFile, read_grid, write_grid
 from voxsds.inspection import draw_blocks
 from voxsds.maps import read_map
-from voxsds.materials import AIR, DEFAULT_PALETTE, GRASS, SNOW, STONE
+from voxsds.materials import AIR, DEFAULT_PALETTE, DIRT, GRASS, SNOW, STONE
 from voxsds.metrics import floating
+from voxsds.speckle import visible
 
 SETTINGS = ExportSettings(
     threshold=0.5,
@@ -52,9 +54,12 @@ def exported(trained: np.ndarray, initial: np.ndarray, unseen: tuple = ()):
     return export_blocks(grid_of(trained), reach, initial, SETTINGS)
 
 
-def test_a_grid_that_was_seen_all_over_is_exported_as_it_is():
-    blocks, counts = exported(tower_on_snow(), house_on_grass())
-    assert np.array_equal(blocks, tower_on_snow())
+def test_a_grid_that_was_seen_all_over_is_exported_as_it_is_but_for_what_is_hidden():
+    start, trained = house_on_grass(), tower_on_snow()
+    blocks, counts = exported(trained, start)
+    hidden = (trained != AIR) & (start != AIR) & ~visible(trained)
+    assert np.array_equal(blocks, np.where(hidden, start, trained))
+    assert counts.hidden_restored == (hidden & (start != trained)).sum() > 0
     assert counts.blocks == (blocks > 0).sum() and counts.unseen_restored == counts.floating == 0
 
 
@@ -62,7 +67,8 @@ def test_what_was_never_seen_stays_as_it_was():
     trained = np.full(SIZE, SNOW)
     blocks, counts = exported(trained, ground(), unseen=((0, 0, 0), (3, 5, 3)))
     assert blocks[0, 0, 0] == GRASS and blocks[3, 5, 3] == AIR
-    assert (blocks == SNOW).sum() == blocks.size - 2 and counts.unseen_restored == 2
+    assert (blocks == SNOW).sum() == blocks.size - 2 - counts.hidden_restored
+    assert counts.unseen_restored == 2
 
 
 def test_holes_that_nobody_can_look_into_are_filled_again():
@@ -154,6 +160,25 @@ def run_stages(folder, monkeypatch) -> bytes:
     for stage in (init_grid, train, export_stage):
         stage.main()
     return (folder / "maps/1/map_optimized.json").read_bytes()
+
+
+def test_the_stages_keep_to_the_limits_of_params(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    values = params(steps=30, image_every=30)
+    box = {"low": [8, 0, 0], "high": [19, 15, 19]}
+    values["edit"] |= {"region": [box], "lock": ["Dirt"], "materials": ["Stone", "Snow"], "max_blocks": 40}
+    make_workspace(tmp_path / "a", values)
+    monkeypatch.chdir(tmp_path / "a")
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    for stage in (init_grid, train, export_stage):
+        stage.main()
+    start, result = (read_map(f"maps/1/{name}.json").blocks for name in ("map", "map_optimized"))
+    drawn = read_grid(Path("out_local/model")).grid.blocks()  # the training kept to the limits too
+    assert 0 < (result != start).sum() <= 40
+    for world in (result, drawn):
+        changed = world != start
+        assert not changed[:8].any() and not changed[start == DIRT].any()
+        assert np.isin(world[changed], [AIR, STONE, SNOW]).all()
 
 
 def test_one_seed_gives_the_same_file_and_it_shows_the_hard_grid(tmp_path, monkeypatch):

@@ -47,7 +47,8 @@ def within_budget(
     """
     out, built = initial.copy(), (initial == AIR) & (blocks != AIR)
     holding = grown(initial != AIR)
-    holding[:, np.flatnonzero(((blocks != AIR) | (initial != AIR)).any(axis=(0, 2)))[:1]] = True
+    for world in (initial, blocks):  # whose lowest layers need not be the same
+        holding[:, np.flatnonzero((world != AIR).any(axis=(0, 2)))[:1]] = True
     ready = (blocks != initial) & (~built | holding)
     queue = [(-worth[x, y, z], (x, y, z)) for x, y, z in np.argwhere(ready).tolist()]
     heapq.heapify(queue)

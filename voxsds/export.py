@@ -13,7 +13,7 @@ from voxsds.edit import Limits, no_limits
 from voxsds.grid import DifferentiableVoxelGrid
 from voxsds.materials import AIR
 from voxsds.metrics import floating
-from voxsds.speckle import repaint_speckles
+from voxsds.speckle import repaint_speckles, visible
 
 Blocks = Integer[np.ndarray, "X Y Z"]
 Reach = Float[torch.Tensor, "X Y Z"]  # best transmittance with which any ray of the run arrived
@@ -59,6 +59,7 @@ class ExportCounts:
     blocks_fallen: int
     holes_filled: int
     speckles_repainted: int
+    hidden_restored: int  # repainted blocks that other blocks hide from everywhere
     over_budget: int  # changes taken back because no more blocks may change
     floating_undone: int  # changes taken back because they set something afloat
     floating: int  # blocks that float in the result
@@ -75,6 +76,7 @@ def export_blocks(
     limits = limits or no_limits(initial.shape, len(grid.initial_material))
     blocks, restored = seen_blocks(grid, reach, initial, settings, limits)
     settled, holes, speckles = tidy(blocks, initial, settings, limits)
+    hidden = _restore_hidden(blocks, initial)
     over = 0
     if limits.max_blocks is not None:
         over = max(0, int((blocks != initial).sum()) - limits.max_blocks)
@@ -87,6 +89,7 @@ def export_blocks(
         **asdict(settled),
         holes_filled=holes,
         speckles_repainted=speckles,
+        hidden_restored=hidden,
         over_budget=over,
         floating_undone=undone,
         floating=int(floating(blocks).sum()),
@@ -149,3 +152,13 @@ def _repainted(blocks: Blocks, initial: Blocks, limits: Limits) -> int:
     count = int((repainted != blocks).sum())
     blocks[...] = repainted
     return count
+
+
+def _restore_hidden(blocks: Blocks, initial: Blocks) -> int:
+    """Gives blocks that nobody can look at the map's own material, in place; returns how many changed.
+
+    They were seen while what hides them was forming, and repainted for a view that is no more.
+    """
+    hidden = (blocks != AIR) & (initial != AIR) & (blocks != initial) & ~visible(blocks)
+    blocks[hidden] = initial[hidden]
+    return int(hidden.sum())
