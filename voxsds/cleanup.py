@@ -18,6 +18,7 @@ from voxsds.metrics import floating
 Blocks = Integer[np.ndarray, "X Y Z"]
 Mask = Bool[np.ndarray, "X Y Z"]
 Column = tuple[int, int, int]  # x, y and z of the lowest block of a group in one column
+Change = tuple[Group, np.ndarray]  # cells, and the material that each gets
 
 
 @dataclass(frozen=True)
@@ -54,71 +55,87 @@ def new_floaters(blocks: Blocks, initial: Blocks) -> Iterator[Group]:
 
 def drop(blocks: Blocks, initial: Blocks, limits: Limits) -> Settled:
     """Removes every new floating group."""
-    total = Settled()
-    for group in list(new_floaters(blocks, initial)):
-        total += _first_allowed([_dropped(blocks, group)], blocks, initial, limits)
-    return total
+    return _drop(list(new_floaters(blocks, initial)), blocks, initial, limits)
 
 
 def settle(blocks: Blocks, initial: Blocks, settings: Settling, limits: Limits) -> Settled:
     """No new group floats: crumbs and strays go, what hangs low is propped, the rest falls until it rests.
 
-    One group after another, the lowest first, so that the next may come to rest on it.
+    The larger ones one after another, the lowest first, so that the next may come to rest on it.
     """
-    total = Settled()
-    for group in sorted(new_floaters(blocks, initial), key=lambda group: group[1].min()):
-        afloat = floating(blocks)
-        if not afloat[group].any():
-            continue  # one that was settled before it holds it
-        size = len(group[0])
-        gap, columns = gap_under(group, (blocks != AIR) & ~afloat)
-        if size > settings.crumb_blocks and gap <= settings.support_gap:
-            ways = [_supported(blocks, initial, columns, gap), _fallen(blocks, group)]
-        elif size <= max(settings.crumb_blocks, settings.stray_blocks):
-            ways = [_dropped(blocks, group)]
-        else:
-            ways = [_fallen(blocks, group)]
-        total += _first_allowed(ways, blocks, initial, limits)
+    groups = sorted(new_floaters(blocks, initial), key=lambda group: group[1].min())
+    crumbs = [group for group in groups if len(group[0]) <= settings.crumb_blocks]
+    total = _drop(crumbs, blocks, initial, limits)
+    afloat = floating(blocks)
+    for group in groups:
+        if len(group[0]) <= settings.crumb_blocks or not afloat[group].any():
+            continue  # one that was settled before holds it
+        settled = _settle_one(group, (blocks != AIR) & ~afloat, blocks, initial, settings, limits)
+        if settled != Settled():
+            total, afloat = total + settled, floating(blocks)
     return total
 
 
-def _first_allowed(
-    ways: list[tuple[Blocks, Settled]], blocks: Blocks, initial: Blocks, limits: Limits
+def _settle_one(
+    group: Group, grounded: Mask, blocks: Blocks, initial: Blocks, settings: Settling, limits: Limits
 ) -> Settled:
-    """Makes `blocks` the first of the worlds in `ways` that breaks no limit, if any does."""
-    for settled, count in ways:
-        if not limits.broken(settled, initial).any():
-            blocks[...] = settled
-            return count
+    """Does the first that the limits allow of what suits the group's height and size."""
+    gap, columns = gap_under(group, grounded)
+    if gap <= settings.support_gap:
+        props = _props(blocks, initial, columns, gap)
+        if _done([props], blocks, initial, limits):
+            return Settled(groups_supported=1, blocks_supporting=gap * len(columns))
+    elif len(group[0]) <= settings.stray_blocks:
+        return _drop([group], blocks, initial, limits)
+    if _done(_fall(blocks, group), blocks, initial, limits):
+        return Settled(groups_fallen=1, blocks_fallen=len(group[0]))
     return Settled()
 
 
-def _dropped(blocks: Blocks, group: Group) -> tuple[Blocks, Settled]:
-    """The world without the group."""
-    out = blocks.copy()
-    out[group] = AIR
-    return out, Settled(groups_dropped=1, blocks_dropped=len(group[0]))
+def _drop(groups: list[Group], blocks: Blocks, initial: Blocks, limits: Limits) -> Settled:
+    """Removes those of the groups that may go."""
+    total = Settled()
+    for group in groups:
+        if _done([(group, np.zeros_like(blocks[group]))], blocks, initial, limits):
+            total += Settled(groups_dropped=1, blocks_dropped=len(group[0]))
+    return total
 
 
-def _supported(blocks: Blocks, initial: Blocks, columns: list[Column], gap: int) -> tuple[Blocks, Settled]:
-    """The world with `gap` blocks under each column: the map's own where it has any, else as above."""
-    out = blocks.copy()
+def _done(changes: list[Change], blocks: Blocks, initial: Blocks, limits: Limits) -> bool:
+    """Makes all the changes, in place and in their order, or none where one would break a limit."""
+    before = [blocks[cells] for cells, _ in changes]
+    for cells, materials in changes:
+        blocks[cells] = materials
+    if all(limits.allows(cells, blocks[cells], initial) for cells, _ in changes):
+        return True
+    for (cells, _), materials in zip(reversed(changes), reversed(before), strict=True):
+        blocks[cells] = materials
+    return False
+
+
+def _props(blocks: Blocks, initial: Blocks, columns: list[Column], gap: int) -> Change:
+    """`gap` blocks under each column: the map's own where it has any, else of what is above."""
+    cells, materials = [], []
     for x, lowest, z in columns:
+        above = blocks[x, lowest, z]
         for y in range(lowest - 1, lowest - 1 - gap, -1):
-            out[x, y, z] = initial[x, y, z] or out[x, y + 1, z]
-    return out, Settled(groups_supported=1, blocks_supporting=gap * len(columns))
+            above = initial[x, y, z] or above
+            cells.append((x, y, z))
+            materials.append(above)
+    xs, ys, zs = np.array(cells).T
+    return (xs, ys, zs), np.array(materials)
 
 
-def _fallen(blocks: Blocks, group: Group) -> tuple[Blocks, Settled]:
-    """The world with the group as far down as it falls: onto a block, or onto the lowest layer."""
-    out, (x, y, z) = blocks.copy(), group
-    out[group] = AIR
-    floor = int(np.flatnonzero(out.any(axis=(0, 2)))[0])
+def _fall(blocks: Blocks, group: Group) -> list[Change]:
+    """The group as far down as it falls: onto a block, or onto the lowest layer."""
+    x, y, z = group
+    solid = blocks != AIR
+    solid[group] = False
+    floor = int(np.flatnonzero(solid.any(axis=(0, 2)))[0])
     fallen = 0
-    while y.min() - fallen > floor and (out[x, y - fallen - 1, z] == AIR).all():
+    while y.min() - fallen > floor and not solid[x, y - fallen - 1, z].any():
         fallen += 1
-    out[x, y - fallen, z] = blocks[group]
-    return out, Settled(groups_fallen=1, blocks_fallen=len(x))
+    return [(group, np.zeros_like(blocks[group])), ((x, y - fallen, z), blocks[group])]
 
 
 def gap_under(group: Group, grounded: Mask) -> tuple[int, list[Column]]:

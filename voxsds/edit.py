@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Integer
 
+from voxsds.adjacency import Group
 from voxsds.grid import DifferentiableVoxelGrid
 from voxsds.materials import AIR, Palette
 
@@ -91,6 +92,11 @@ class Limits:
     def broken(self, blocks: Blocks, initial: Blocks) -> Mask:
         """The cells that changed though they must not, or to what they must not."""
         return (blocks != initial) & ~(self.free & self.materials[blocks])
+
+    def allows(self, cells: Group, materials: Integer[np.ndarray, " n"], initial: Blocks) -> bool:
+        """Whether all of `cells` may have these `materials`."""
+        unchanged = materials == initial[cells]
+        return bool((unchanged | (self.free[cells] & self.materials[materials])).all())
 
     def excess(self, blocks: Blocks, initial: Blocks) -> int:
         """How many cells break a limit, those over the budget counted."""
