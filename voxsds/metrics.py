@@ -48,6 +48,19 @@ def count_edits(
     )
 
 
+def kept_share(
+    before: Integer[np.ndarray, "X Y Z"],
+    after: Integer[np.ndarray, "X Y Z"],
+    of: Bool[np.ndarray, "X Y Z"],  # blocks of `before` that count, such as those that can be seen
+) -> float:
+    """Share of the blocks `of` of `before` that `after` has too, of the same material; 1 where none count.
+
+    A block that was removed or repainted is lost; what was added beside or over it does not matter.
+    """
+    counted = of & (before != AIR)
+    return float((before == after)[counted].mean()) if counted.any() else 1.0
+
+
 def floating(blocks: Integer[np.ndarray, "X Y Z"]) -> Bool[np.ndarray, "X Y Z"]:
     """The blocks that no chain of face neighbours joins to the lowest layer that holds a block."""
     solid = blocks != AIR

@@ -129,7 +129,7 @@ def validate(
             "r_precision": {name: retrieved(s).double().mean().item() for name, s in scores.items()},
             "score": {name: s[:, 0].mean().item() for name, s in scores.items()},
             "swap": _swap(scores["before"], scores["after"]),
-            "soft_hard_psnr_db": psnr(_soft(run.trained, cameras), images["after"]),
+            "soft_hard_psnr_db": psnr(soft_images(run.trained, cameras), images["after"]),
             "probe_eps": dict(run.facts["probe_eps"]),
         },
         "edit": asdict(count_edits(before.blocks, after.blocks)),
@@ -159,7 +159,7 @@ def validate(
     )
 
 
-def _soft(trained: GridFile, cameras: Sequence[Camera]) -> Images:
+def soft_images(trained: GridFile, cameras: Sequence[Camera]) -> Images:
     """The trained grid as its last step drew it."""
     field = trained.grid.field(trained.run["occupancy_temperature"], trained.run["material_temperature"])
     return draw(Field(*(t.detach() for t in field)), trained.palette, trained.frame, cameras)
