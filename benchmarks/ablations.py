@@ -3,8 +3,8 @@
     python -m benchmarks.ablations default plan                    two of benchmarks/ablations.yaml
     python -m benchmarks.ablations --only tower,mountain --workers 14
 
-writes figures and worlds of each recipe, NAME.json and NAME.npz, into --out (benchmarks/results/ablations), anew
-after every run, and from all that lies there docs/quality.md. The same command again runs what is missing.
+writes figures and worlds of each recipe, NAME.json and NAME.npz, into --out (benchmarks/results/ablations),
+anew after every run, and from all that lies there docs/quality.md. The same command runs what is missing.
 """
 
 import sys

@@ -67,10 +67,10 @@ class FreeColourGrid(DifferentiableVoxelGrid):
         colours = np.where(solid[..., None], plain_colours(palette)[blocks], 0.5).clip(0.02, 0.98)
         occupancy = np.where(solid, settings.initial_logit, -settings.initial_logit)
         logits = np.moveaxis(np.log(colours / (1 - colours)), -1, 0)
-        as_tensor = [
+        occupancy, logits = (
             torch.as_tensor(np.ascontiguousarray(a), dtype=torch.float32) for a in (occupancy, logits)
-        ]
-        return cls(*as_tensor, settings.levels, palette)
+        )
+        return cls(occupancy, logits, settings.levels, palette)
 
     def _colour(self) -> Float[Tensor, "X Y Z 3"]:
         return torch.sigmoid(self.material_logits)

@@ -1,7 +1,7 @@
 """What the suite measures of a run, and what it says of many."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from statistics import mean
 from typing import Any
@@ -93,7 +93,7 @@ def summary(runs: Sequence[Figures]) -> Figures:
     }
 
 
-def baselines(runs: Sequence[Figures], trained: dict[str, Sequence[Figures]]) -> Figures:
+def baselines(runs: Sequence[Figures], trained: Mapping[str, Sequence[Figures]]) -> Figures:
     """What `runs` have to be compared with: edits that were not trained, and other ways of training.
 
     A way of training may have run on some of the cases only; `r_precision_here` is then what `runs` have on

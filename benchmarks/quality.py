@@ -13,14 +13,15 @@ from voxsds.files import read_json, write_text
 
 HEAD = """# What each part of the recipe is worth
 
-Written by `python -m benchmarks.ablations`; every figure is in `benchmarks/results/ablations`. A row is the suite
-(`benchmarks/prompts.yaml`) under the shipped parameters but for what its last column names, all runs counted.
+Written by `python -m benchmarks.ablations`; every figure is in `benchmarks/results/ablations`. A row is the
+suite (`benchmarks/prompts.yaml`) under the shipped parameters but for what its last column names, all runs
+counted.
 
-R-precision is the share of 24 held-out views of the exported blocks for which an independent evaluator picks the
-prompt among 100 captions; mean over the runs with the 95 % bootstrap interval over runs, and the mean of the worst
-prompt. PSNR is between the trained grid and the exported blocks, mean and worst. Speckle is the share of visible
-blocks that are made of something else than all of their neighbours in the surface. Kept is the share of the visible
-blocks of the start that stayed where the prompt does not speak of them.
+R-precision is the share of 24 held-out views of the exported blocks for which an independent evaluator picks
+the prompt among 100 captions: mean over the runs with the 95 % bootstrap interval, and the mean of the worst
+prompt. PSNR is between the trained grid and the exported blocks, mean and worst. Speckle is the share of the
+visible blocks whose material is that of none of their neighbours in the surface. Kept is the share of the
+visible blocks of the start that stayed, over the prompts that leave some alone.
 """
 COLUMNS = (
     "recipe",
@@ -37,7 +38,7 @@ COLUMNS = (
 
 
 def write_page(page: Path, folder: Path, known: Mapping[str, Ablation]) -> None:
-    """The table of all results in `folder`, in the order of ablations.yaml; ValueError where there are none."""
+    """The table of all results in `folder`, in the order of ablations.yaml; ValueError without any."""
     found = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
     if not found:
         raise ValueError(f"{folder} holds no results; run python -m benchmarks.ablations first")
@@ -74,7 +75,8 @@ def number(value: float | None, form: str) -> str:
 def machine_line(machine: Mapping[str, Any]) -> str:
     """What the results were made on, in a few words."""
     device = machine.get("gpu") or f"{machine['cores']} cores of {machine['cpu']}"
-    return f"{device}, torch {machine['torch']}, commit {str(machine['commit'])[:12]}."
+    commit = f", commit {machine['commit'][:12]}" if machine["commit"] else ""
+    return f"{device}, torch {machine['torch']}{commit}."
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -82,7 +82,8 @@ class Store:
     def write(self) -> None:
         """The worlds first, then the figures, which say what is there."""
         with atomic_path(self.path.with_suffix(".npz")) as path:
-            np.savez_compressed(path, **{key: blocks.astype(np.uint8) for key, blocks in self.worlds.items()})
+            packed: dict[str, Any] = {key: blocks.astype(np.uint8) for key, blocks in self.worlds.items()}
+            np.savez_compressed(path, **packed)
         write_json(
             self.path,
             {
