@@ -177,10 +177,8 @@ class Training:
                 rays,
                 timesteps.to(latents.device),
                 noise,
-                guidance_scale=knobs.guidance_scale,
-                weight_kind=knobs.weight,
-                clamp=knobs.clamp,
-                step=self.step,
+                knobs,
+                self.step,
             )
         except FloatingPointError as error:
             raise TrainingStopped("numbers are not finite", self.step, {"seen": str(error)}, "") from error
