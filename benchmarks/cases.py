@@ -25,6 +25,7 @@ class Case:
     map: int
     seed: int
     leaves: Left  # what the prompt leaves alone there
+    start: str  # what the map shows
 
     @property
     def name(self) -> str:
@@ -46,8 +47,9 @@ def read_cases(path: Path = PROMPTS) -> tuple[Case, ...]:
     content = read_params(path)
     prompts = read_value(content, "prompts", list[Prompt], where=str(path))
     seeds = read_value(content, "seeds", dict[int, tuple[int, ...]], where=str(path))
+    starts = read_value(content, "starts", dict[int, str], where=str(path))
     cases = [
-        Case(entry.prompt, entry.kind, map_id, seed, left)
+        Case(entry.prompt, entry.kind, map_id, seed, left, starts[map_id])
         for entry in prompts
         for map_id, left in entry.maps.items()
         for seed in seeds[map_id]

@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 
 from benchmarks.baselines import PRIMARIES, FreeColourGrid, random_edit
-from benchmarks.cases import Case, Params
+from benchmarks.cases import Case, Params, with_overrides
 from benchmarks.figures import Blocks, Figures, changes, precision
 from stages.train import read_recipe
 from voxsds.cameras import Camera
@@ -45,8 +45,10 @@ class Job:
 
     def settings(self) -> Params:
         """All parameters of the run."""
-        case = self.case
-        return {**self.params, "prompt": case.prompt, "map_id": case.map, "seed": case.seed}
+        case, name = self.case, self.params["guidance"]
+        teachers = with_overrides(self.params["teachers"], {f"{name}.source_prompt": case.start})
+        chosen = {"prompt": case.prompt, "map_id": case.map, "seed": case.seed}
+        return {**self.params, **chosen, "teachers": teachers}
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,7 +64,7 @@ def test_each_view_is_compared_with_the_world_from_there():
     [("sds", 1.0, False), ("sds", 5.0, True), ("jump", 1.0, False), ("jump", 5.0, True)],
 )
 def test_latents_are_pulled_to_the_mean_of_a_gaussian(method, scale, clamp):
-    """The fixed point of SDS and of jumps with the ideal denoiser of one Gaussian is its mean: here, a view."""
+    """The fixed point of SDS and jumps with the ideal denoiser of one Gaussian is its mean: here, a view."""
     target, start = world(SNOW, STONE), world(GRASS, SAND)
     teacher, rays = OracleTeacher([target], [start, target], LIT, 16), views()
     goal = latents_of(target, rays)

@@ -89,6 +89,7 @@ class Training:
         self.source = ViewSource(recipe.cameras, scene.cameras, grid.shape, scene.frame, teacher.resolution)
         self.lit = torch.as_tensor(lit_faces(scene.palette)).to(grid.initial_occupancy)
         self.probe_rays = self._rays(self.source.spread(len(PROBE_TIMESTEPS)))
+        self.start = self._start()
         self.reach = torch.zeros_like(grid.initial_occupancy)  # best of all steps, 0 = never seen
         self._still = 0  # steps in a row without gradient
         self._had_blocks = bool(grid.blocks().any())
@@ -179,10 +180,23 @@ class Training:
                 noise,
                 knobs,
                 self.step,
+                self._start_latents(rays),
             )
         except FloatingPointError as error:
             raise TrainingStopped("numbers are not finite", self.step, {"seen": str(error)}, "") from error
         return said, latents
+
+    @torch.no_grad()
+    def _start(self) -> Field | None:
+        """What a bridge leads away from: the input map, drawn as sharp as the run ends."""
+        if self.recipe.teacher.method != "bridge":
+            return None
+        ends = self.settings.occupancy_temperature.end, self.settings.material_temperature.end
+        return self.grid.field(*ends)
+
+    @torch.no_grad()
+    def _start_latents(self, rays: RayBundle) -> Float[Tensor, "views channels rows columns"] | None:
+        return None if self.start is None else self.teacher.encode(self._render(self.start, rays).rgba[:, :3])
 
     def _penalties(self, field: Field, reach: Float[Tensor, "X Y Z"]) -> dict[str, Tensor]:
         """The regularisers, weighted; those of weight zero are not computed."""

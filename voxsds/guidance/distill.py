@@ -11,7 +11,6 @@ from voxsds.cameras import RayBundle
 from voxsds.guidance.denoise import clamped, denoise, guided_prediction, jump_schedule
 from voxsds.guidance.sds import (
     clean_estimate,
-    guided_noise,
     noise_between,
     noise_latents,
     require_finite,
@@ -39,14 +38,17 @@ def distill(
     noise: Float[Tensor, "views channels rows columns"],
     knobs: TeacherSettings,
     step: int,
+    start: Float[Tensor, "views channels rows columns"] | None = None,  # of the input map; bridge needs them
 ) -> Distillation:
     """The gradient of `knobs.method` at `latents`; FloatingPointError where anything is not finite.
 
-    All three are w(t) (prediction - reference), and ask the teacher about the same noisy latents:
+    All three are w(t) (prediction - reference):
 
         sds     the guided prediction against the noise that was drawn
-        bridge  the guided prediction against the one under the source prompt: w scale (eps_c - eps_source).
-                The drawn noise, most of what sds sees, is in both and cancels (arXiv 2406.09417)
+        bridge  the guided prediction, led away from the source prompt, against the prediction for the
+                input map under the source prompt with the same noise. At the start this is
+                w scale (eps_c - eps_source) (arXiv 2406.09417); that the reference stays with the input map
+                makes it come to rest and keeps what both prompts say (delta denoising, arXiv 2304.07090)
         jump    the noise that several steps of the teacher's own leave behind, against the noise that was
                 drawn: w (a / s) (z - x0_hat), a pull to an image that the teacher finished
     """
@@ -58,8 +60,10 @@ def distill(
         case "sds":
             predicted = guided_prediction(teacher, noisy, timesteps, rays, scale)
         case "bridge":
-            reference, conditional = teacher.predict_noise(noisy, timesteps, rays)
-            predicted = guided_noise(reference, conditional, scale)
+            assert start is not None, "the caller draws the input map for a bridge"
+            noisy_start = noise_latents(start, noise, alpha_bar)
+            reference, _ = teacher.predict_noise(noisy_start, timesteps, rays)
+            predicted = guided_prediction(teacher, noisy, timesteps, rays, scale)
         case "jump":
             schedule = jump_schedule(timesteps, knobs.timesteps)
             clean = denoise(teacher, noisy, schedule, rays, scale, knobs.clamp)
