@@ -15,8 +15,13 @@ from voxsds.metrics import EditCounts
 from voxsds.speckle import neighbours, visible
 
 Blocks = Integer[np.ndarray, "X Y Z"]
-# A free colour is a mixture of these; the renderer lights and mixes them as it does materials.
-PRIMARIES = Palette(("Air", "Red", "Green", "Blue"), np.repeat(np.eye(4, 3, -1), 3, axis=0).reshape(4, 3, 3))
+# A free colour is a mixture of these, which the renderer lights and mixes as it does materials. They are not
+# full bright, since lit colours end at 1 and the brightest light is 1.22: c times the light is c / 0.8 times
+# that of a primary.
+PRIMARY = 0.8
+PRIMARIES = Palette(
+    ("Air", "Red", "Green", "Blue"), PRIMARY * np.repeat(np.eye(4, 3, -1), 3, axis=0).reshape(4, 3, 3)
+)
 
 
 def random_edit(before: Blocks, edit: EditCounts, materials: int, rng: np.random.Generator) -> Blocks:
@@ -79,7 +84,7 @@ class FreeColourGrid(DifferentiableVoxelGrid):
         """Opacities and colours; there is no choice to make between materials, so no temperature either."""
         del material_temperature
         opacity = torch.sigmoid(self.occupancy_logits / occupancy_temperature)
-        return Field(opacity, self._colour().contiguous())
+        return Field(opacity, (self._colour() / PRIMARY).contiguous())
 
     @torch.no_grad()
     def blocks(self, threshold: float = 0.5) -> Blocks:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import yaml
 
-from voxsds.params import read_params, read_value
+from voxsds.params import read_params, read_section
 
 PROMPTS = Path(__file__).with_name("prompts.yaml")
 Left = Literal["all", "blocks", "shape", "nothing"]
@@ -42,17 +42,23 @@ class Prompt:
     maps: dict[int, Left]
 
 
+@dataclass(frozen=True)
+class Suite:
+    """prompts.yaml."""
+
+    seeds: dict[int, tuple[int, ...]]  # by map
+    starts: dict[int, str]  # what each map shows
+    prompts: list[Prompt]
+
+
 def read_cases(path: Path = PROMPTS) -> tuple[Case, ...]:
     """All runs of the suite, those on the largest map first: they take longest."""
-    content = read_params(path)
-    prompts = read_value(content, "prompts", list[Prompt], where=str(path))
-    seeds = read_value(content, "seeds", dict[int, tuple[int, ...]], where=str(path))
-    starts = read_value(content, "starts", dict[int, str], where=str(path))
+    suite = read_section({"suite": read_params(path)}, "suite", Suite, where=str(path))
     cases = [
-        Case(entry.prompt, entry.kind, map_id, seed, left, starts[map_id])
-        for entry in prompts
+        Case(entry.prompt, entry.kind, map_id, seed, left, suite.starts[map_id])
+        for entry in suite.prompts
         for map_id, left in entry.maps.items()
-        for seed in seeds[map_id]
+        for seed in suite.seeds[map_id]
     ]
     return tuple(sorted(cases, key=lambda case: -case.map))
 
