@@ -98,6 +98,7 @@ def test_the_plan_is_run_as_written():
     assert recipe.train.material_temperature.start, recipe.train.material_temperature.end == (2.0, 0.5)
     assert asdict(recipe.train.penalties) == {
         "sparsity": 0.001, "entropy": 0.0001, "smoothness": 0.0, "binarisation": 0.0,
+        "patchwork": 0.0,
     }  # fmt: skip
 
 

@@ -31,6 +31,7 @@ class Penalties:
     entropy: float
     smoothness: float
     binarisation: float
+    patchwork: float
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class TrainSettings:
     decay: Decay
     occupancy_temperature: Span  # geometric
     material_temperature: Span  # geometric
+    straight_through: float  # share of the steps, the last ones, that draw plain blocks
     penalties: Penalties
     probe_every: int  # steps
     image_every: int

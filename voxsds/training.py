@@ -15,7 +15,7 @@ from torch import Tensor
 
 from voxsds import losses
 from voxsds.cameras import Camera, Frame, RayBundle, ray_bundle
-from voxsds.field import Field
+from voxsds.field import Field, straight_through
 from voxsds.grid import DifferentiableVoxelGrid
 from voxsds.guidance import sds
 from voxsds.guidance.distill import Distillation, distill, probe
@@ -131,7 +131,9 @@ class Training:
 
     def field(self) -> Field:
         """What the grid looks like at this point of the run."""
-        return self.grid.field(**self.temperatures())
+        field = self.grid.field(**self.temperatures())
+        soft_steps = round((1 - self.settings.straight_through) * self.settings.steps)
+        return field if self.step < soft_steps else straight_through(field)
 
     def temperatures(self) -> dict[str, float]:
         """Those at this point of the run; at its end, those of the last step."""
@@ -207,6 +209,7 @@ class Training:
             "entropy": lambda: losses.material_entropy(field.material),
             "smoothness": lambda: losses.smoothness(field.opacity, mask),
             "binarisation": lambda: losses.binarisation(field.opacity),
+            "patchwork": lambda: losses.patchwork(field.opacity, field.material, mask),
         }
         return {
             name: weight * losses.masked_mean(functions[name](), mask)
