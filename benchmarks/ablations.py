@@ -32,7 +32,7 @@ def main() -> None:
     args = parser.parse_args()
     if unknown := sorted(set(args.names) - set(known)):
         raise ValueError(f"{unknown} not in benchmarks/ablations.yaml; known are {', '.join(known)}")
-    params, cases = read_params("params.yaml"), chosen(read_cases(), args.only, args.maps)
+    params, cases = read_params("params.yaml"), chosen(read_cases(), args.only, args.maps, args.seeds)
     jobs, stores, device, about = [], {}, device_of(args.device), machine()
     for name in args.names or known:
         changed = with_overrides(params, known[name].set)

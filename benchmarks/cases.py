@@ -71,8 +71,13 @@ def first_seeds(cases: Iterable[Case]) -> tuple[Case, ...]:
     return tuple(first.values())
 
 
-def chosen(cases: Sequence[Case], only: str | None, maps: Sequence[int] | None) -> tuple[Case, ...]:
-    """The cases whose prompt holds one of the comma-separated parts of `only`, on one of `maps`.
+def chosen(
+    cases: Sequence[Case],
+    only: str | None = None,
+    maps: Sequence[int] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> tuple[Case, ...]:
+    """The cases whose prompt holds one of the comma-separated parts of `only`, on these maps with these seeds.
 
     None chooses all; ValueError where nothing is left.
     """
@@ -80,10 +85,14 @@ def chosen(cases: Sequence[Case], only: str | None, maps: Sequence[int] | None) 
     found = tuple(
         case
         for case in cases
-        if (not parts or any(part in case.prompt for part in parts)) and (not maps or case.map in maps)
+        if (not parts or any(part in case.prompt for part in parts))
+        and (not maps or case.map in maps)
+        and (not seeds or case.seed in seeds)
     )
     if not found:
-        raise ValueError(f"no case of {PROMPTS.name} has {only!r} in its prompt on maps {maps or 'any'}")
+        raise ValueError(
+            f"no case of {PROMPTS.name} has {only!r} in its prompt on maps {maps or 'any'} with seeds {seeds or 'any'}"
+        )
     return found
 
 

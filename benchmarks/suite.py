@@ -38,6 +38,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", help="prompts with one of these parts in them, separated by commas")
     parser.add_argument("--maps", type=int, nargs="+", help="on these maps")
+    parser.add_argument("--seeds", type=int, nargs="+", help="with these seeds")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     return parser
@@ -94,7 +95,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT, help="folder")
     args = parser.parse_args()
     overrides = parsed_overrides(args.set)
-    cases = chosen(read_cases(), args.only, args.maps)
+    cases = chosen(read_cases(), args.only, args.maps, args.seeds)
     jobs = suite_jobs(read_params("params.yaml"), overrides, cases, not args.without_baselines)
     store = Store(args.out / "suite.json", MAIN, overrides, device_of(args.device), machine())
     work_through(jobs, dict.fromkeys((MAIN, PLAN, FREE), store), args.workers)

@@ -63,9 +63,9 @@ def test_cases_are_chosen_by_parts_of_their_prompts():
     cases = read_cases()
     found = chosen(cases, "tower, mountain", [1])
     assert found and all(("tower" in c.prompt or "mountain" in c.prompt) and c.map == 1 for c in found)
-    assert chosen(cases, None, None) == cases
+    assert chosen(cases) == cases and {case.seed for case in chosen(cases, seeds=[8])} == {8}
     with pytest.raises(ValueError, match="'spaceship'"):
-        chosen(cases, "spaceship", None)
+        chosen(cases, "spaceship")
 
 
 def test_overrides_reach_their_place_and_nothing_else():

@@ -133,11 +133,16 @@ class Training:
         """What the grid looks like at this point of the run."""
         field = self.grid.field(**self.temperatures())
         soft_steps = round((1 - self.settings.straight_through) * self.settings.steps)
-        return field if self.step < soft_steps else straight_through(field)
+        return field if self._current < soft_steps else straight_through(field)
+
+    @property
+    def _current(self) -> int:
+        """The step in hand; at the end of the run, the last."""
+        return min(self.step, self.settings.steps - 1)
 
     def temperatures(self) -> dict[str, float]:
         """Those at this point of the run; at its end, those of the last step."""
-        step = min(self.step, self.settings.steps - 1)
+        step = self._current
         return {
             "occupancy_temperature": self.occupancy_temperature.at(step),
             "material_temperature": self.material_temperature.at(step),
