@@ -77,7 +77,7 @@ def chosen(
     maps: Sequence[int] | None = None,
     seeds: Sequence[int] | None = None,
 ) -> tuple[Case, ...]:
-    """The cases whose prompt holds one of the comma-separated parts of `only`, on these maps with these seeds.
+    """The cases whose prompt holds one of the comma-separated parts of `only`, by map and seed.
 
     None chooses all; ValueError where nothing is left.
     """
@@ -91,7 +91,8 @@ def chosen(
     )
     if not found:
         raise ValueError(
-            f"no case of {PROMPTS.name} has {only!r} in its prompt on maps {maps or 'any'} with seeds {seeds or 'any'}"
+            f"no case of {PROMPTS.name} has {only!r} in its prompt, on maps {maps or 'any'} with seeds "
+            f"{seeds or 'any'}"
         )
     return found
 
