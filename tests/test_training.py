@@ -190,6 +190,8 @@ def test_a_rate_that_cannot_flip_a_block_is_named_before_the_start():
 def test_counts_that_are_not_positive_are_named():
     with pytest.raises(ValueError, match="steps is 0, views is -1"):
         recipe(steps=0, views=-1)
+    with pytest.raises(ValueError, match="straight_through is 1.5; give a share"):
+        recipe(straight_through=1.5)
 
 
 def test_views_come_from_all_three_kinds():
