@@ -36,9 +36,9 @@ def main() -> None:
     jobs, stores, device, about = [], {}, device_of(args.device), machine()
     for name in args.names or known:
         changed = with_overrides(params, known[name].set)
-        jobs += [Job(name, case, changed) for case in cases]
+        jobs += [Job(name, case, changed) for case in read_cases()]
         stores[name] = Store(args.out / f"{name}.json", name, known[name].set, device, about)
-    work_through(jobs, stores, args.workers)
+    work_through(jobs, cases, stores, args.workers)
     write_page(args.page, args.out, known)
 
 

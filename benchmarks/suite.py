@@ -64,12 +64,18 @@ def suite_jobs(params: Params, overrides: Params, cases: Sequence[Case], with_ba
     return jobs
 
 
-def work_through(jobs: Sequence[Job], stores: Mapping[str, Store], workers: int) -> None:
-    """Runs the jobs that the store of their recipe lacks; each result is on disk before the next is told."""
+def work_through(
+    jobs: Sequence[Job], cases: Sequence[Case], stores: Mapping[str, Store], workers: int
+) -> None:
+    """Runs those of the jobs that are about `cases` and that the store of their recipe lacks.
+
+    Each result is on disk before the next is told; what a store has of other cases stays.
+    """
     for recipe, store in stores.items():
         store.load(job for job in jobs if job.recipe == recipe)
-    missing = [job for job in jobs if Store.key(job) not in stores[job.recipe].runs]
-    print(f"{len(missing)} of {len(jobs)} runs to do", flush=True)
+    wanted = [job for job in jobs if job.case in cases]
+    missing = [job for job in wanted if Store.key(job) not in stores[job.recipe].runs]
+    print(f"{len(missing)} of {len(wanted)} runs to do", flush=True)
     device = next(iter(stores.values())).device
     for number, (job, outcome) in enumerate(outcomes(missing, workers, device), start=1):
         run = stores[job.recipe].add(job, outcome)
@@ -94,13 +100,13 @@ def main() -> None:
     parser.add_argument("--without-baselines", action="store_true")
     parser.add_argument("--out", type=Path, default=OUT, help="folder")
     args = parser.parse_args()
-    overrides = parsed_overrides(args.set)
+    if (overrides := parsed_overrides(args.set)) and args.out == OUT:
+        raise ValueError(f"--set makes another recipe, whose results are not to replace {OUT}: give --out")
     cases = chosen(read_cases(), args.only, args.maps, args.seeds)
-    jobs = suite_jobs(read_params("params.yaml"), overrides, cases, not args.without_baselines)
+    jobs = suite_jobs(read_params("params.yaml"), overrides, read_cases(), not args.without_baselines)
     store = Store(args.out / "suite.json", MAIN, overrides, device_of(args.device), machine())
-    work_through(jobs, dict.fromkeys((MAIN, PLAN, FREE), store), args.workers)
-    store.write()
-    runs = [store.runs[store.key(job)] for job in jobs if job.recipe == MAIN]
+    work_through(jobs, cases, dict.fromkeys((MAIN, PLAN, FREE), store), args.workers)
+    runs = [run for run in store.runs.values() if run["recipe"] == MAIN]
     write_image(args.out / "suite.png", suite_sheet(runs, store.worlds))
     for name, value in store.summary().items():
         if not isinstance(value, dict):

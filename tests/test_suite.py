@@ -245,7 +245,7 @@ def test_a_run_is_trained_exported_and_measured_and_has_its_tile():
         outcome = run(job, "cpu")
         assert outcome.blocks is not None and outcome.blocks.shape == (32, 24, 32)
         assert outcome.figures["kept"] > 0.9 and outcome.figures["floating"] == 0
-        # Two steps change nothing, so all three pictures are of the start, which the prompt describes.
+        # Two steps change nothing: all three pictures are of the start, which the prompt describes.
         assert outcome.figures["r_precision"] == outcome.figures["no_edit"]["r_precision"]
         runs.append({"recipe": job.recipe, "name": case.name, "map": 1, **outcome.figures})
         worlds[Store.key(job)] = outcome.blocks
