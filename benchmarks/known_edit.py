@@ -63,8 +63,8 @@ def variants(seed: int) -> dict[str, Recipe]:
 def measured(rules: Recipe, export: ExportSettings) -> dict[str, float]:
     """Shares of the visible blocks that came out as wanted, and how like the pictures are.
 
-    `added` asks whether there is a block, `material` whether the visible blocks of the wanted world are of the
-    right material: on shaded sides the colours of several are within the teacher's tolerance.
+    `added` asks whether there is a block, `material` whether the visible blocks of the wanted world are of
+    the right material: on shaded sides the colours of several are within the teacher's tolerance.
     """
     start, target = house_on_grass(), tower_on_snow()
     run = training(start, target, rules)

@@ -24,7 +24,7 @@ def free_faces(blocks: Blocks) -> Bool[np.ndarray, "6 X Y Z"]:
 
 def visible(blocks: Blocks) -> Mask:
     """Blocks with a free face; the grid's bottom counts as covered, its sides and top as open."""
-    return free_faces(blocks).any(axis=0)
+    return np.logical_or.reduce(free_faces(blocks), axis=0)
 
 
 def neighbours(mask: Mask) -> Int[np.ndarray, "X Y Z"]:
