@@ -9,7 +9,7 @@ export PATH := $(BIN):$(PATH)
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: run watch experiments test test-browser check format bench viewer clean help env
+.PHONY: run watch experiments test test-browser check format bench suite viewer clean help env
 
 run: env no-scm  ## change the world of params.yaml until it follows its prompt, then show where the report is
 	dvc repro
@@ -45,6 +45,9 @@ bench: env  ## agreement and speed of the renderers, then the eight prompts
 	python -m benchmarks.parity
 	python -m benchmarks.render
 	python -m benchmarks.prompts
+
+suite: env  ## all prompts on both maps, and what they are compared with: hours on two cores
+	python -m benchmarks.suite
 
 viewer:  ## build the report's script from its sources; needs npm
 	scripts/build_viewer.sh

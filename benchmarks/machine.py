@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import shutil
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -37,7 +38,7 @@ def machine() -> dict[str, Any]:
     """Processor, load, versions, commit and time, as they are now."""
     # "-dirty": the working tree differs from that commit
     describe = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-    commit = subprocess.run(describe, capture_output=True, text=True)
+    commit = subprocess.run(describe, capture_output=True, text=True) if shutil.which("git") else None
     cpu = platform.processor()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -50,6 +51,6 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         **_versions("torch", "numba", "numpy", "diffusers", "transformers"),
         **(_gpu() if torch.cuda.is_available() else {}),
-        "commit": commit.stdout.strip() or None,
+        "commit": (commit.stdout.strip() if commit else "") or None,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }

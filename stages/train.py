@@ -36,7 +36,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     params = read_params(parser.parse_args().params)
-    recipe = Recipe(
+    recipe = read_recipe(params)
+    with hold(Path("out_local/ckpt/outputs.lock")):  # this checkout's outputs, whatever the run
+        train(params, recipe, Path(f"datasets/{params['map_id']}"))
+
+
+def read_recipe(params: dict[str, Any]) -> Recipe:
+    """The recipe that the parameters ask for; ValueError lists what is wrong with them."""
+    return Recipe(
         read_value(params, "seed", int),
         read_value(params, "lr", float),
         read_section(params, "train", TrainSettings),
@@ -47,8 +54,6 @@ def main() -> None:
         ),
         read_section(params, "edit", EditSettings),
     )
-    with hold(Path("out_local/ckpt/outputs.lock")):  # this checkout's outputs, whatever the run
-        train(params, recipe, Path(f"datasets/{params['map_id']}"))
 
 
 def train(params: dict[str, Any], recipe: Recipe, dataset: Path) -> None:

@@ -25,6 +25,7 @@ PENALTIES = {
     "binarisation": lambda opacity, material, mask: losses.binarisation(opacity),
     "entropy": lambda opacity, material, mask: losses.material_entropy(material),
     "smoothness": lambda opacity, material, mask: losses.smoothness(opacity, mask),
+    "patchwork": losses.patchwork,
 }
 
 
@@ -65,6 +66,18 @@ def test_a_lone_block_costs_two_along_every_axis():
     everywhere = torch.ones(3, 3, 3, dtype=torch.bool)
     assert losses.smoothness(opacity, everywhere).sum() == 6
     assert losses.smoothness(torch.ones(3, 3, 3), everywhere).sum() == 0
+
+
+def test_a_lone_material_costs_two_along_every_axis_and_digs_nothing():
+    material = torch.zeros(3, 3, 3, 7)
+    material[..., 0] = 1
+    material[1, 1, 1] = torch.eye(7)[3]
+    opacity, everywhere = torch.ones(3, 3, 3).requires_grad_(), torch.ones(3, 3, 3, dtype=torch.bool)
+    assert losses.patchwork(opacity, material, everywhere).sum() == 6
+    assert losses.patchwork(opacity, material[:1].expand(3, -1, -1, -1), everywhere).sum() == 0
+    half = torch.full((3, 3, 3), 0.5)
+    assert losses.patchwork(half, material, everywhere).sum() == 1.5
+    assert not losses.patchwork(opacity, material, everywhere).requires_grad
 
 
 def test_touched_needs_light_and_something_in_it():

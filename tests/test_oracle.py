@@ -1,48 +1,19 @@
 """The closed-form teacher: right where it can be computed by other means, and a pull towards its worlds."""
 
-import math
-
-import numpy as np
 import pytest
 import torch
 
+from tests.helpers.oracles import LIT, latents_of, normal, views, world
 from tests.helpers.teachers import teacher_settings
-from voxsds.cameras import Frame, RayBundle, look_at, ray_bundle
-from voxsds.field import solid_field
-from voxsds.guidance.distill import distill, known_range, probe
+from voxsds.cameras import Frame, RayBundle
+from voxsds.guidance.denoise import known_range
+from voxsds.guidance.distill import distill, probe
 from voxsds.guidance.oracle import OracleTeacher, posterior_mean
 from voxsds.guidance.sampling import sample
 from voxsds.guidance.sds import noise_latents, surrogate_loss
 from voxsds.guidance.teacher import Teacher, load_teacher
 from voxsds.maps import BlockMap, write_map
 from voxsds.materials import DEFAULT_PALETTE, GRASS, SAND, SNOW, STONE
-from voxsds.render import render
-from voxsds.shading import lit_faces
-
-LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
-
-
-def world(ground: int, tower: int) -> np.ndarray:
-    """A plain of `ground` with a tower of `tower` in its middle."""
-    blocks = np.zeros((8, 8, 8), dtype=np.int64)
-    blocks[:, :2] = ground
-    blocks[3:5, 2:6, 3:5] = tower
-    return blocks
-
-
-def views(count: int = 2, size: int = 16) -> RayBundle:
-    target = np.array([0.0, 4.0, 0.0])
-    eyes = [np.array([24 * math.cos(k), 16.0, 24 * math.sin(k)]) for k in range(count)]
-    return ray_bundle([look_at(eye, target, 45.0, size, size) for eye in eyes], Frame((4.0, 4.0)))
-
-
-def latents_of(blocks: np.ndarray, rays: RayBundle) -> torch.Tensor:
-    opacity, material = solid_field(blocks, len(LIT))
-    return render(opacity, material, LIT, rays).rgba[:, :3] * 2 - 1
-
-
-def normal(seed: int, like: torch.Tensor) -> torch.Tensor:
-    return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed), dtype=like.dtype)
 
 
 def test_posterior_mean_agrees_with_numerical_integration():
@@ -88,9 +59,12 @@ def test_each_view_is_compared_with_the_world_from_there():
     torch.testing.assert_close(list(teacher.predict_noise(noisy.flip(0), t.flip(0), turned)), expected)
 
 
-@pytest.mark.parametrize("scale, clamp", [(1.0, False), (5.0, True)])
-def test_score_distillation_pulls_latents_to_the_mean_of_a_gaussian(scale, clamp):
-    """The fixed point of SDS with the ideal denoiser of one Gaussian is its mean: here, a view."""
+@pytest.mark.parametrize(
+    "method, scale, clamp",
+    [("sds", 1.0, False), ("sds", 5.0, True), ("jump", 1.0, False), ("jump", 5.0, True)],
+)
+def test_latents_are_pulled_to_the_mean_of_a_gaussian(method, scale, clamp):
+    """The fixed point of SDS and jumps with the ideal denoiser of one Gaussian is its mean: here, a view."""
     target, start = world(SNOW, STONE), world(GRASS, SAND)
     teacher, rays = OracleTeacher([target], [start, target], LIT, 16), views()
     goal = latents_of(target, rays)
@@ -105,10 +79,8 @@ def test_score_distillation_pulls_latents_to_the_mean_of_a_gaussian(scale, clamp
             rays,
             torch.randint(20, 700, (2,), generator=draws),
             torch.randn(goal.shape, generator=draws),
-            guidance_scale=scale,
-            weight_kind="as",
-            clamp=clamp,
-            step=step,
+            teacher_settings("oracle", guidance_scale=scale, clamp=clamp, method=method),
+            step,
         )
         optimizer.param_groups[0]["lr"] = 0.05 * (1 - step / 200)
         optimizer.zero_grad()
@@ -125,7 +97,7 @@ def test_guidance_beyond_1_is_pulled_back_into_the_range_of_images():
     noise, t = normal(0, latents), torch.tensor([500, 600])
     free, clamped = (
         distill(
-            teacher, latents, rays, t, noise, guidance_scale=5.0, weight_kind="as", clamp=clamp, step=0
+            teacher, latents, rays, t, noise, teacher_settings("oracle", guidance_scale=5.0, clamp=clamp), 0
         ).clean
         for clamp in (False, True)
     )

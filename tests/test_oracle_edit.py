@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.edit import FRAME, LAW, SHAPE, house_on_grass, recipe, tower_on_snow, training, views
+from tests.helpers.edit import (
+    FRAME,
+    LAW,
+    SHAPE,
+    house_on_grass,
+    recipe,
+    teacher_settings,
+    tower_on_snow,
+    training,
+    views,
+)
 from voxsds.cameras import ray_bundle
 from voxsds.export import ExportSettings, export_blocks
 from voxsds.field import solid_field
@@ -42,11 +52,12 @@ def held_out(field) -> torch.Tensor:
     return render(*field, lit, ray_bundle(HELD_OUT, FRAME)).rgba[:, :3]
 
 
-@pytest.fixture(scope="module")
-def edited():
-    """Start, target, the run, and the exported result."""
+@pytest.fixture(scope="module", params=["sds", "bridge", "jump"])
+def edited(request):
+    """Start, target, the run, and the exported result, by each method."""
     start, target = house_on_grass(), tower_on_snow()
-    run = training(start, target, recipe(steps=300))
+    teacher = teacher_settings(method=request.param, source_prompt="a house on grass")
+    run = training(start, target, recipe(steps=300, teacher=teacher))
     records = list(train(run))
     result, _ = export_blocks(run.grid, run.reach, start, EXPORT)
     return start, target, run, records, result

@@ -150,10 +150,8 @@ def test_the_gradient_reaches_the_image_through_the_encoder_alone(teacher):
         None,
         torch.tensor([300, 600]),
         normal(2, 2, 4, 8, 8),
-        guidance_scale=5.0,
-        weight_kind="as",
-        clamp=False,
-        step=0,
+        teacher.settings,
+        0,
     )
     assert not said.gradient.requires_grad
     assert all(
@@ -175,10 +173,8 @@ def test_a_prediction_that_is_not_finite_stops_the_run(folder, cache):
             None,
             torch.tensor([300]),
             normal(1, 1, 4, 8, 8),
-            guidance_scale=1.0,
-            weight_kind="as",
-            clamp=False,
-            step=41,
+            broken.settings,
+            41,
         )
 
 

@@ -81,6 +81,19 @@ def test_schedules_end_with_the_last_step():
     assert run.temperatures() == {"occupancy_temperature": 0.1, "material_temperature": 0.15}
 
 
+def test_the_last_steps_draw_plain_blocks_and_go_on_learning():
+    run = short(steps=10, straight_through=0.3)
+    *_, record = [run.advance() for _ in range(7)]
+    assert record.step == 6 and run.step == 7
+    assert set(run.field().opacity.unique().tolist()) <= {0.0, 1.0}
+    before = [r.clone() for r in residuals(run)]
+    run.advance()
+    assert not equal(before, residuals(run))
+    soft = short(steps=2)
+    list(train(soft))
+    assert len(soft.field().opacity.unique()) > 2  # at the end too, where no step was straight through
+
+
 def test_the_probe_asks_the_same_question_every_time():
     run = short(lr=1e-12, occupancy_temperature=Span(1.0, 1.0), material_temperature=Span(1.0, 1.0))
     probes = [record.probe["eps"] for record in train(run) if record.probe]
@@ -95,7 +108,7 @@ def test_the_probe_falls_when_the_world_is_right():
 
 
 def test_what_no_ray_reaches_stays_whatever_the_penalty():
-    rules = recipe(steps=20, penalties=Penalties(10.0, 0.0, 0.0, 10.0))
+    rules = recipe(steps=20, penalties=Penalties(10.0, 0.0, 0.0, 10.0, 0.0))
     run = training(house_on_grass(), house_on_grass(), rules, size=SIZE, levels=(1,))
     before = run.grid.occupancy_logits.detach().clone()
     for _ in train(run):
@@ -147,7 +160,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run():
 
 
 def test_no_gradient_at_all_stops_the_run():
-    no_penalty = Penalties(0.0, 0.0, 0.0, 0.0)
+    no_penalty = Penalties(0.0, 0.0, 0.0, 0.0, 0.0)
     with pytest.raises(TrainingStopped, match="the gradient is zero") as stopped:
         list(train(bad_run("nothing", penalties=no_penalty)))
     assert stopped.value.step == PATIENCE - 1
@@ -177,6 +190,8 @@ def test_a_rate_that_cannot_flip_a_block_is_named_before_the_start():
 def test_counts_that_are_not_positive_are_named():
     with pytest.raises(ValueError, match="steps is 0, views is -1"):
         recipe(steps=0, views=-1)
+    with pytest.raises(ValueError, match="straight_through is 1.5; give a share"):
+        recipe(straight_through=1.5)
 
 
 def test_views_come_from_all_three_kinds():

@@ -5,6 +5,8 @@ at full speed: a mean-occupancy penalty over the whole grid digs away everything
 function here takes a mean over the grid; `masked_mean` takes it over the voxels that were touched.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -45,11 +47,40 @@ def smoothness(opacity: Float[Tensor, "X Y Z"], mask: Bool[Tensor, "X Y Z"]) -> 
 
     Written at the first voxel of each pair; a lone opaque voxel in a row of empty ones costs 2 an axis.
     """
-    total = torch.zeros_like(opacity)
-    for axis in range(3):
+    return _over_pairs(mask, lambda axis: opacity.diff(dim=axis).square())
+
+
+def patchwork(
+    opacity: Float[Tensor, "X Y Z"],
+    material: Float[Tensor, "X Y Z S"],
+    mask: Bool[Tensor, "X Y Z"],
+) -> Float[Tensor, "X Y Z"]:
+    """How likely two neighbours along x, y and z are blocks of different materials, pairs inside `mask` only.
+
+    a a' (1 - p p'), written at the first voxel of each pair; a lone block of sand in a field of snow costs 2
+    an axis. No gradient to the opacities: a border between materials is no reason to dig.
+    """
+    opacity = opacity.detach()
+
+    def differing(axis: int) -> Float[Tensor, "..."]:
         size = opacity.shape[axis] - 1
+        first, second = (slice(0, size), slice(1, size + 1))
+        blocks = opacity.movedim(axis, 0)
+        shares = material.movedim(axis, 0)
+        alike = (shares[first] * shares[second]).sum(dim=-1)
+        return (blocks[first] * blocks[second] * (1 - alike)).movedim(0, axis)
+
+    return _over_pairs(mask, differing)
+
+
+def _over_pairs(
+    mask: Bool[Tensor, "X Y Z"], penalty: Callable[[int], Float[Tensor, "..."]]
+) -> Float[Tensor, "X Y Z"]:
+    """The sum over the axes of a penalty on neighbours along an axis, both of them in `mask`."""
+    total = torch.zeros(mask.shape, device=mask.device)
+    for axis in range(3):
+        size = mask.shape[axis] - 1
         pair = mask.narrow(axis, 0, size) & mask.narrow(axis, 1, size)
-        squared = opacity.diff(dim=axis).square() * pair
         padding = [0, 0] * (2 - axis) + [0, 1] + [0, 0] * axis
-        total = total + torch.nn.functional.pad(squared, padding)
+        total = total + torch.nn.functional.pad(penalty(axis) * pair, padding)
     return total

@@ -32,6 +32,7 @@ class Penalties:
     entropy: float
     smoothness: float
     binarisation: float
+    patchwork: float
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,19 @@ class TrainSettings:
     decay: Decay
     occupancy_temperature: Span  # geometric
     material_temperature: Span  # geometric
+    straight_through: float  # share of the steps, the last ones, that draw plain blocks
     penalties: Penalties
     probe_every: int  # steps
     image_every: int
     checkpoint_every: int
 
     def __post_init__(self) -> None:
-        """ValueError naming the counts that are not positive."""
+        """ValueError naming the counts that are not positive, or a share that is none."""
         names = ("steps", "views", "probe_every", "image_every", "checkpoint_every")
         if wrong := [f"{name} is {getattr(self, name)}" for name in names if getattr(self, name) < 1]:
             raise ValueError(f"train: {', '.join(wrong)}; must be at least 1")
+        if not 0 <= self.straight_through <= 1:
+            raise ValueError(f"train: straight_through is {self.straight_through}; give a share, 0 to 1")
 
 
 @dataclass(frozen=True)

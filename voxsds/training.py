@@ -16,7 +16,7 @@ from torch import Tensor
 from voxsds import losses
 from voxsds.cameras import Camera, Frame, RayBundle, ray_bundle
 from voxsds.edit import weight_decay
-from voxsds.field import Field, confined
+from voxsds.field import Field, confined, straight_through
 from voxsds.grid import DifferentiableVoxelGrid
 from voxsds.guidance import sds
 from voxsds.guidance.distill import Distillation, distill, probe
@@ -105,6 +105,7 @@ class Training:
         self.source = ViewSource(recipe.cameras, scene.cameras, grid.shape, scene.frame, teacher.resolution)
         self.lit = torch.as_tensor(lit_faces(scene.palette)).to(grid.initial_occupancy)
         self.probe_rays = self._rays(self.source.spread(len(PROBE_TIMESTEPS)))
+        self.start = self._start()
         self.reach = torch.zeros_like(grid.initial_occupancy)  # best of all steps, 0 = never seen
         self._still = 0  # steps in a row without gradient
         self._had_blocks = bool(grid.blocks().any())
@@ -147,7 +148,14 @@ class Training:
 
     def field(self) -> Field:
         """What the grid looks like at this point of the run."""
-        return self.grid.field(**self.temperatures())
+        field = self.grid.field(**self.temperatures())
+        soft_steps = round((1 - self.settings.straight_through) * self.settings.steps)
+        return field if self._current < soft_steps else straight_through(field)
+
+    @property
+    def _current(self) -> int:
+        """The step in hand; at the end of the run, the last."""
+        return min(self.step, self.settings.steps - 1)
 
     def _turn(self, field: Field) -> tuple[Teacher, Field]:
         """Who is asked in this step, and the field that the answer moves: the parts take turns."""
@@ -158,7 +166,7 @@ class Training:
 
     def temperatures(self) -> dict[str, float]:
         """Those at this point of the run; at its end, those of the last step."""
-        step = min(self.step, self.settings.steps - 1)
+        step = self._current
         return {
             "occupancy_temperature": self.occupancy_temperature.at(step),
             "material_temperature": self.material_temperature.at(step),
@@ -201,14 +209,25 @@ class Training:
                 rays,
                 timesteps.to(latents.device),
                 noise,
-                guidance_scale=knobs.guidance_scale,
-                weight_kind=knobs.weight,
-                clamp=knobs.clamp,
-                step=self.step,
+                knobs,
+                self.step,
+                self._start_latents(rays),
             )
         except FloatingPointError as error:
             raise TrainingStopped("numbers are not finite", self.step, {"seen": str(error)}, "") from error
         return said, latents
+
+    @torch.no_grad()
+    def _start(self) -> Field | None:
+        """What a bridge leads away from: the input map, drawn as sharp as the run ends."""
+        if self.recipe.teacher.method != "bridge":
+            return None
+        ends = self.settings.occupancy_temperature.end, self.settings.material_temperature.end
+        return self.grid.field(*ends)
+
+    @torch.no_grad()
+    def _start_latents(self, rays: RayBundle) -> Float[Tensor, "views channels rows columns"] | None:
+        return None if self.start is None else self.teacher.encode(self._render(self.start, rays).rgba[:, :3])
 
     def _penalties(self, field: Field, reach: Float[Tensor, "X Y Z"]) -> dict[str, Tensor]:
         """The regularisers, weighted; those of weight zero are not computed."""
@@ -219,6 +238,7 @@ class Training:
             "entropy": lambda: losses.material_entropy(field.material),
             "smoothness": lambda: losses.smoothness(field.opacity, mask),
             "binarisation": lambda: losses.binarisation(field.opacity),
+            "patchwork": lambda: losses.patchwork(field.opacity, field.material, mask),
         }
         return {
             name: weight * losses.masked_mean(functions[name](), mask)

@@ -138,7 +138,7 @@ def validate(
             "r_precision": {name: retrieved(s).double().mean().item() for name, s in scores.items()},
             "score": {name: s[:, 0].mean().item() for name, s in scores.items()},
             "swap": _swap(scores["before"], scores["after"]),
-            "soft_hard_psnr_db": psnr(draw(soft, after.palette, after.frame, cameras), images["after"]),
+            "soft_hard_psnr_db": psnr(soft_images(run.trained, cameras), images["after"]),
             "probe_eps": dict(run.facts["probe_eps"]),
             "speckle": speckle_share(after.blocks),
             "kept_share": kept_share(before.blocks, after.blocks, visible(before.blocks)),
@@ -183,6 +183,12 @@ def validate(
     return Validation(
         figures, verdicts, named, _views(run, cameras, scores, settings), others[: settings.other_prompts]
     )
+
+
+@torch.no_grad()
+def soft_images(trained: GridFile, cameras: Sequence[Camera]) -> Images:
+    """The trained grid as its last step drew it, from these cameras."""
+    return draw(_soft(trained), trained.palette, trained.frame, cameras)
 
 
 @torch.no_grad()

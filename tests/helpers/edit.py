@@ -56,9 +56,9 @@ def teacher_settings(**changes) -> TeacherSettings:
     """Those of an ideal teacher: no guidance needed."""
     knobs = dict(
         kind="oracle", model="target.json", unet=None, vae=None, variant=None, local_files_only=True,
-        negative_prompt=None, resolution=48, guidance_scale=1.0, weight="as",
-        t_min=(0.02, 0.02), t_max=(0.98, 0.5),
-        timesteps=None, clamp=False, pixel_clip=None, dtype="float32", vae_dtype="float32",
+        method="sds", negative_prompt=None, source_prompt=None, resolution=48, guidance_scale=1.0,
+        weight="as", t_min=(0.02, 0.02), t_max=(0.98, 0.5), timesteps=None, clamp=False, pixel_clip=None,
+        dtype="float32", vae_dtype="float32",
     )  # fmt: skip
     return TeacherSettings(**{**knobs, **changes})
 
@@ -69,8 +69,9 @@ def recipe(
     """The shipped recipe, but for the changes."""
     knobs = dict(
         steps=400, views=2, betas=(0.9, 0.99), epsilon=1e-15, decay=Decay(0.1, 0.15),
-        occupancy_temperature=Span(1.0, 0.1), material_temperature=Span(2.0, 0.15),
-        penalties=Penalties(0.001, 0.0001, 0.0, 0.0), probe_every=25, image_every=50, checkpoint_every=25,
+        occupancy_temperature=Span(1.0, 0.1), material_temperature=Span(2.0, 0.15), straight_through=0.0,
+        penalties=Penalties(0.001, 0.0001, 0.0, 0.0, 0.0), probe_every=25, image_every=50,
+        checkpoint_every=25,
     )  # fmt: skip
     return Recipe(
         seed,

@@ -1,23 +1,23 @@
 """Asking a teacher: one step of score distillation, and the probe that says whether it helps."""
 
 from dataclasses import dataclass
+from typing import assert_never
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from voxsds.cameras import RayBundle
+from voxsds.guidance.denoise import clamped, denoise, guided_prediction, jump_schedule
 from voxsds.guidance.sds import (
-    WeightKind,
-    clamp_noise,
     clean_estimate,
-    guided_noise,
+    noise_between,
     noise_latents,
     require_finite,
     sds_gradient,
     weight,
 )
-from voxsds.guidance.teacher import Teacher
+from voxsds.guidance.teacher import Teacher, TeacherSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class Distillation:
 
     gradient: Float[Tensor, "views channels rows columns"]  # for sds.surrogate_loss
     clean: Float[Tensor, "views channels rows columns"]  # where the teacher would go: its x0_hat
-    residual: Float[Tensor, " views"]  # mean |eps_hat - eps|^2
+    residual: Float[Tensor, " views"]  # mean |prediction - reference|^2
 
 
 @torch.no_grad()
@@ -36,36 +36,48 @@ def distill(
     rays: RayBundle | None,
     timesteps: Int[Tensor, " views"],
     noise: Float[Tensor, "views channels rows columns"],
-    *,
-    guidance_scale: float,
-    weight_kind: WeightKind,
-    clamp: bool,
+    knobs: TeacherSettings,
     step: int,
+    start: Float[Tensor, "views channels rows columns"] | None = None,  # of the input map; bridge needs them
 ) -> Distillation:
-    """The SDS gradient at `latents`; FloatingPointError where latents or prediction are not finite."""
+    """The gradient of `knobs.method` at `latents`; FloatingPointError where anything is not finite.
+
+    All three are w(t) (prediction - reference):
+
+        sds     the guided prediction against the noise that was drawn
+        bridge  the guided prediction, led away from the source prompt, against the prediction for the
+                input map under the source prompt with the same noise. At the start this is
+                w scale (eps_c - eps_source) (arXiv 2406.09417); that the reference stays with the input map
+                makes it come to rest and keeps what both prompts say (delta denoising, arXiv 2304.07090)
+        jump    the noise that several steps of the teacher's own leave behind, against the noise that was
+                drawn: w (a / s) (z - x0_hat), a pull to an image that the teacher finished
+    """
     require_finite("the latents of the renders", latents, step)
     alpha_bar = teacher.alphas_cumprod[timesteps].to(latents)
     noisy = noise_latents(latents, noise, alpha_bar)
-    unconditional, conditional = teacher.predict_noise(noisy, timesteps, rays)
-    predicted = guided_noise(unconditional, conditional, guidance_scale)
+    scale, reference = knobs.guidance_scale, noise
+    match knobs.method:
+        case "sds":
+            predicted = guided_prediction(teacher, noisy, timesteps, rays, scale)
+        case "bridge":
+            assert start is not None, "the caller draws the input map for a bridge"
+            noisy_start = noise_latents(start, noise, alpha_bar)
+            reference, _ = teacher.predict_noise(noisy_start, timesteps, rays)
+            predicted = guided_prediction(teacher, noisy, timesteps, rays, scale)
+        case "jump":
+            schedule = jump_schedule(timesteps, knobs.timesteps)
+            clean = denoise(teacher, noisy, schedule, rays, scale, knobs.clamp)
+            predicted = noise_between(clean, noisy, alpha_bar)
+        case _:
+            assert_never(knobs.method)
     require_finite("the teacher's noise prediction", predicted, step)
-    if clamp:
-        predicted = clamp_noise(noisy, predicted, alpha_bar, known_range(teacher))
+    if knobs.clamp and knobs.method != "jump":  # whose every step was
+        predicted = clamped(teacher, noisy, predicted, alpha_bar)
     return Distillation(
-        gradient=sds_gradient(predicted, noise, weight(weight_kind, alpha_bar)),
+        gradient=sds_gradient(predicted, reference, weight(knobs.weight, alpha_bar)),
         clean=clean_estimate(noisy, predicted, alpha_bar),
-        residual=(predicted - noise).square().mean(dim=(1, 2, 3)),
+        residual=(predicted - reference).square().mean(dim=(1, 2, 3)),
     )
-
-
-def known_range(teacher: Teacher) -> Float[Tensor, "channels 2"]:
-    """The teacher's latent range; ValueError where it has none."""
-    if teacher.latent_range is None:
-        raise ValueError(
-            "clamp is on, but nobody measured this teacher's latents: write latent_range.json "
-            '({"low": [...], "high": [...]}, one number a channel) into its folder or set clamp: false'
-        )
-    return teacher.latent_range
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from voxsds.cameras import RayBundle
-from voxsds.guidance.distill import known_range
-from voxsds.guidance.sds import clamp_noise, clean_estimate, guided_noise, noise_latents
+from voxsds.guidance.denoise import denoise
 from voxsds.guidance.teacher import Teacher
 
 
@@ -22,7 +21,6 @@ def trailing_timesteps(steps: int, total: int = 1000) -> Int[Tensor, " steps"]:
     return torch.arange(total, 0, -total / steps, dtype=torch.float64)[:steps].round().long() - 1
 
 
-@torch.no_grad()
 def sample(
     teacher: Teacher,
     steps: int,
@@ -31,16 +29,7 @@ def sample(
     rays: RayBundle | None = None,
     clamp: bool = False,
 ) -> Float[Tensor, "views 3 height width"]:
-    """Images 0..1 by deterministic DDIM: z' = a' x0_hat + s' eps_hat (arXiv 2010.02502, eq. 12)."""
-    total = len(teacher.alphas_cumprod)
-    schedule = trailing_timesteps(steps, total).to(noise.device)
-    alpha_bars = torch.cat([teacher.alphas_cumprod[schedule], teacher.alphas_cumprod.new_ones(1)]).to(noise)
-    latents = noise
-    for t, alpha_bar, next_alpha_bar in zip(schedule, alpha_bars, alpha_bars[1:], strict=False):
-        batch = alpha_bar.expand(len(noise))
-        predicted = guided_noise(*teacher.predict_noise(latents, t.expand(len(noise)), rays), guidance_scale)
-        if clamp:
-            predicted = clamp_noise(latents, predicted, batch, known_range(teacher))
-        clean = clean_estimate(latents, predicted, batch)
-        latents = noise_latents(clean, predicted, next_alpha_bar.expand(len(noise)))
-    return teacher.decode(latents)
+    """Images 0..1 from pure noise."""
+    schedule = trailing_timesteps(steps, len(teacher.alphas_cumprod)).to(noise.device)
+    every_view = schedule[:, None].expand(-1, len(noise))
+    return teacher.decode(denoise(teacher, noise, every_view, rays, guidance_scale, clamp))

@@ -69,6 +69,16 @@ def clean_estimate(
     return (noisy - s * predicted) / a
 
 
+def noise_between(
+    clean: Float[Tensor, "views channels height width"],
+    noisy: Float[Tensor, "views channels height width"],
+    alpha_bar: Float[Tensor, " views"],
+) -> Float[Tensor, "views channels height width"]:
+    """(z_t - a z) / s: the noise that lies between clean and noisy latents; undoes `clean_estimate`."""
+    a, s = _signal_and_noise(alpha_bar)
+    return (noisy - a * clean) / s
+
+
 def noise_from_velocity(
     noisy: Float[Tensor, "views channels height width"],
     velocity: Float[Tensor, "views channels height width"],

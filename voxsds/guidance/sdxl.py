@@ -54,7 +54,7 @@ class SdxlTeacher:
         autoencoder = Autoencoder.load(folder, settings, device)
         native = native_size(folder, autoencoder)
         # Before the UNet is read: it and the text encoders are not needed together.
-        conditioning = encode_conditioning(folder, settings.negative_prompt, prompt, native, cache, device)
+        conditioning = encode_conditioning(folder, settings.opposite, prompt, native, cache, device)
         return cls(
             settings=settings,
             folder=folder,
@@ -72,8 +72,8 @@ class SdxlTeacher:
     def with_prompt(self, prompt: str) -> "SdxlTeacher":
         """The same networks asked about another prompt."""
         native = int(self.conditioning.time_ids[0, 0])
-        negative = self.settings.negative_prompt
-        conditioning = encode_conditioning(self.folder, negative, prompt, native, self.cache, self.device)
+        opposite = self.settings.opposite
+        conditioning = encode_conditioning(self.folder, opposite, prompt, native, self.cache, self.device)
         return replace(self, conditioning=conditioning)
 
     @property

@@ -84,7 +84,9 @@ class TeacherSettings:
     vae: str | None  # source of an AutoencoderKL folder to use in the model's stead
     variant: str | None  # "fp16": read the weight files of that name, half the download
     local_files_only: bool  # never ask the Hub
+    method: Literal["sds", "bridge", "jump"]  # how its opinion becomes a gradient; see distill.py
     negative_prompt: str | None  # what guidance leads away from; null: nothing in particular
+    source_prompt: str | None  # for bridge, in the negative prompt's stead: what the input map shows
     resolution: int  # pixels; renders of other sizes are resized
     guidance_scale: float  # 0 ignores the prompt, 1 is the teacher's own conditional prediction
     weight: WeightKind
@@ -102,6 +104,10 @@ class TeacherSettings:
             message
             for holds, message in (
                 (self.resolution > 0, f"resolution is {self.resolution}, must be positive"),
+                (
+                    self.method != "bridge" or self.source_prompt is not None,
+                    "method bridge leads away from source_prompt: say what the input map shows",
+                ),
                 (self.guidance_scale >= 0, f"guidance_scale is {self.guidance_scale}, must not be negative"),
                 (
                     all(0 <= low <= high <= 1 for low, high in zip(self.t_min, self.t_max, strict=True)),
@@ -117,6 +123,11 @@ class TeacherSettings:
         ]
         if wrong:
             raise ValueError(f"teacher {self.model!r}: " + "; ".join(wrong))
+
+    @property
+    def opposite(self) -> str | None:
+        """The text that stands against the prompt; None: nothing in particular."""
+        return self.source_prompt if self.method == "bridge" else self.negative_prompt
 
 
 def load_teacher(settings: TeacherSettings, prompt: str, cache: Path, device: str = "cpu") -> Teacher:

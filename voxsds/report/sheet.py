@@ -28,17 +28,17 @@ def contact_sheet(
     )
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
-    _fit_text(draw, (GAP + 4, 9), title, 18, size[0] - 2 * GAP)
+    fit_text(draw, (GAP + 4, 9), title, 18, size[0] - 2 * GAP)
     for view in range(count):
         band, column = divmod(view, columns)
         left = gutter + column * (width + GAP)
         top = LABEL + 14 + band * (2 * (height + GAP) + LABEL)
         sheet.paste(_picture(before[view]), (left, top))
         sheet.paste(_picture(after[view]), (left, top + height + GAP))
-        _fit_text(draw, (left, top + 2 * (height + GAP)), labels[view], 13, width)
+        fit_text(draw, (left, top + 2 * (height + GAP)), labels[view], 13, width)
         if column == 0:
-            _fit_text(draw, (GAP + 4, top + height // 2 - 8), "before", 15, gutter)
-            _fit_text(draw, (GAP + 4, top + height + GAP + height // 2 - 8), "after", 15, gutter)
+            fit_text(draw, (GAP + 4, top + height // 2 - 8), "before", 15, gutter)
+            fit_text(draw, (GAP + 4, top + height + GAP + height // 2 - 8), "after", 15, gutter)
     return np.asarray(sheet)
 
 
@@ -51,7 +51,7 @@ def to_bytes(image: Float[Tensor, "3 height width"]) -> UInt8[np.ndarray, "heigh
     return (image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()
 
 
-def _fit_text(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, room: int) -> None:
+def fit_text(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, room: int) -> None:
     """`text` in one line, cut off with an ellipsis where it is wider than `room` pixels."""
     font = ImageFont.load_default(size)
     if draw.textlength(text, font) > room:

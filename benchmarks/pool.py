@@ -1,0 +1,35 @@
+"""Many runs in several processes, each of which reads the networks once."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+
+import torch
+
+from benchmarks.runs import Job, Outcome, run
+
+
+def outcomes(jobs: Sequence[Job], workers: int, device: str) -> Iterator[tuple[Job, Outcome]]:
+    """The jobs with what they came to, in the order in which they end.
+
+    An error in one is raised when all have ended, so that it costs no other's work.
+    """
+    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    os.environ["NUMBA_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(threads)  # read at import
+    errors = []
+    # Spawned, not forked: CUDA and numba's threads do not survive a fork.
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(threads,)
+    ) as pool:
+        running = {pool.submit(run, job, device): job for job in jobs}
+        for future in as_completed(running):
+            if error := future.exception():
+                print(f"{running[future].case.name}: {error!r}", flush=True)
+                errors.append(error)
+            else:
+                yield running[future], future.result()
+    if errors:
+        raise ExceptionGroup(
+            f"{len(errors)} of {len(jobs)} runs failed; the same command tries again", errors
+        )

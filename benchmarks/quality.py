@@ -1,0 +1,98 @@
+"""docs/quality.md: one row for each recipe that the suite was run under.
+
+python -m benchmarks.quality        from benchmarks/results/suite.json and benchmarks/results/ablations
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.recipes import Ablation, read_ablations
+from voxsds.files import read_json, write_text
+
+HEAD = """# What each part of the recipe is worth
+
+Written by `python -m benchmarks.ablations`; every figure is in `benchmarks/results/ablations`. A row is the
+suite (`benchmarks/prompts.yaml`) under the shipped parameters but for what its last column names, all runs
+counted.
+
+R-precision is the share of 24 held-out views of the exported blocks for which an independent evaluator picks
+the prompt among 100 captions: mean over the runs with the 95 % bootstrap interval, and the mean of the worst
+prompt. PSNR is between the trained grid and the exported blocks, mean and worst. Speckle is the share of the
+visible blocks whose material is that of none of their neighbours in the surface. Kept is the share of the
+visible blocks of the start that stayed, over the prompts that leave some alone.
+"""
+COLUMNS = (
+    "recipe",
+    "runs",
+    "R-precision",
+    "worst prompt",
+    "PSNR, dB",
+    "floating",
+    "speckle",
+    "kept",
+    "s",
+    "set",
+)
+
+
+def write_page(page: Path, folder: Path, known: Mapping[str, Ablation]) -> None:
+    """The table of all results in `folder`, in the order of ablations.yaml; ValueError without any."""
+    found = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+    if not found:
+        raise ValueError(f"{folder} holds no results; run python -m benchmarks.ablations first")
+    names = [*(name for name in known if name in found), *(name for name in found if name not in known)]
+    rows = [row(known[name].idea if name in known else name, found[name]) for name in names]
+    machines = sorted({machine_line(content["machine"]) for content in found.values()})
+    write_text(
+        page, "\n".join([HEAD, *table(COLUMNS, rows), "", *(f"Machine: {line}" for line in machines), ""])
+    )
+
+
+def row(label: str, content: Mapping[str, Any]) -> list[str]:
+    """The figures of a recipe as text."""
+    figures = content["summary"]
+    low, high = figures["r_precision_interval"]
+    return [
+        label,
+        f"{figures['runs']}" + (f" ({figures['failed']} stopped)" if figures["failed"] else ""),
+        f"{figures['r_precision']:.2f} ({low:.2f} to {high:.2f})",
+        f"{figures['r_precision_worst_prompt']:.2f} {figures['worst_prompt']}",
+        f"{number(figures['soft_hard_psnr_db'], '.1f')}, {number(figures['soft_hard_psnr_db_min'], '.1f')}",
+        str(figures["floating"]),
+        number(figures["speckle"], ".1%"),
+        number(figures["kept"], ".2f"),
+        f"{figures['seconds']:.0f}",
+        ", ".join(f"`{path}: {value}`" for path, value in content["recipe"]["overrides"].items()) or "–",
+    ]
+
+
+def number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def machine_line(machine: Mapping[str, Any]) -> str:
+    """What the results were made on, in a few words."""
+    device = machine.get("gpu") or f"{machine['cores']} cores of {machine['cpu']}"
+    commit = f", commit {machine['commit'][:12]}" if machine["commit"] else ""
+    return f"{device}, torch {machine['torch']}{commit}."
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table."""
+    return [f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--results", type=Path, default=Path("benchmarks/results/ablations"))
+    parser.add_argument("--page", type=Path, default=Path("docs/quality.md"))
+    args = parser.parse_args()
+    write_page(args.page, args.results, read_ablations())
+
+
+if __name__ == "__main__":
+    main()

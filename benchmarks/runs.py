@@ -1,0 +1,159 @@
+"""One run of the suite: trained, exported and measured in this process, without files."""
+
+import time
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Literal
+from zlib import crc32
+
+import numpy as np
+
+from benchmarks.baselines import PRIMARIES, FreeColourGrid, random_edit
+from benchmarks.cases import Case, Params, with_overrides
+from benchmarks.figures import Blocks, Figures, changes, precision
+from stages.train import read_recipe
+from voxsds.cameras import Camera
+from voxsds.checkpoint import checkpoint_root
+from voxsds.datasets import read_dataset
+from voxsds.edit import EditSettings, Limits, limits_of, restrain
+from voxsds.evaluator import Evaluator, distractor_captions
+from voxsds.export import ExportSettings, export_blocks
+from voxsds.grid import DifferentiableVoxelGrid, GridSettings
+from voxsds.gridfile import GridFile
+from voxsds.guidance.sdxl import SdxlTeacher
+from voxsds.guidance.teacher import TeacherSettings
+from voxsds.health import TrainingStopped
+from voxsds.inspection import draw_blocks, held_out_cameras
+from voxsds.maps import BlockMap, read_map
+from voxsds.metrics import EditCounts, psnr
+from voxsds.params import read_section
+from voxsds.training import Scene, Training, train
+from voxsds.validation import ValidateSettings, soft_images
+from voxsds.views import CameraSettings
+
+Colours = Literal["materials", "free"]  # what a voxel can look like while the grid is trained
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One case under one recipe."""
+
+    recipe: str  # its name, for people
+    case: Case
+    params: Params  # of params.yaml, but for what the case decides
+    colours: Colours = "materials"
+
+    def settings(self) -> Params:
+        """All parameters of the run."""
+        case, name = self.case, self.params["guidance"]
+        teachers = with_overrides(self.params["teachers"], {f"{name}.source_prompt": case.start})
+        chosen = {"prompt": case.prompt, "map_id": case.map, "seed": case.seed}
+        return {**self.params, **chosen, "teachers": teachers}
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run came to."""
+
+    figures: Figures
+    blocks: Blocks | None  # of the result; None where the training was stopped
+
+
+def run(job: Job, device: str) -> Outcome:
+    """Trains, exports and measures; a training that stops itself is an outcome too.
+
+    Networks, maps and captions stay in memory for the next run of this process.
+    """
+    params = job.settings()
+    world, _ = _world(job.case.map)
+    training = _training(job, params, device)
+    started = time.monotonic()
+    try:
+        probes = [record.probe["eps"] for record in train(training) if record.probe]
+    except TrainingStopped as error:
+        return Outcome({"failed": str(error), "seconds": time.monotonic() - started}, None)
+    facts: Figures = {"probe_eps": {"start": probes[0], "end": probes[-1]}}
+    facts["seconds"] = round(time.monotonic() - started, 2)
+    grid, reach = training.grid.cpu(), training.reach.cpu()
+    settings = read_section(params, "export", ExportSettings)
+    blocks, counts = export_blocks(grid, reach, world.blocks, settings, _limits(params, world))
+    trained = GridFile(grid, training.scene.palette, world.frame, reach, training.temperatures())
+    facts["export"] = {name: value for name, value in vars(counts).items() if value}
+    return Outcome({**_measured(params, job.case, world, blocks, trained), **facts}, blocks)
+
+
+def _training(job: Job, params: Params, device: str) -> Training:
+    """The run at its start."""
+    recipe = read_recipe(params)
+    world, cameras = _world(job.case.map)
+    settings = read_section(params, "grid", GridSettings)
+    if job.colours == "free":
+        grid, palette = FreeColourGrid.from_world(world.blocks, world.palette, settings), PRIMARIES
+    else:
+        grid = DifferentiableVoxelGrid.from_blocks(world.blocks, len(world.palette), settings)
+        palette = world.palette
+        restrain(grid, _limits(params, world))
+    teacher = _teacher(recipe.teacher, job.case.prompt, device)
+    return Training(grid.to(device), Scene(palette, world.frame, cameras), teacher, recipe)
+
+
+def _limits(params: Params, world: BlockMap) -> Limits:
+    return limits_of(read_section(params, "edit", EditSettings), world.blocks, world.palette)
+
+
+def _measured(params: Params, case: Case, world: BlockMap, blocks: Blocks, trained: GridFile) -> Figures:
+    """All figures of a result, and those of the start and of a random edit of the same size."""
+    settings = read_section(params, "validate", ValidateSettings)
+    evaluator = _evaluator(settings.evaluator)
+    texts = [case.prompt, *_distractors(case.prompt, settings.distractors, settings.distractor_seed)]
+    law = read_section(params, "cameras", CameraSettings).law
+    dataset = _world(case.map)[1]
+    shape, size = world.blocks.shape, settings.image_size
+    cameras = held_out_cameras(settings.ring, law, shape, world.frame, size, dataset)
+    figures = changes(world.blocks, blocks, case)
+    rng = np.random.default_rng([case.seed, crc32(case.name.encode())])
+    elsewhere = random_edit(world.blocks, EditCounts(**figures["edit"]), len(world.palette), rng)
+    images = {
+        name: draw_blocks(what, world.palette, world.frame, cameras)
+        for name, what in (("after", blocks), ("no_edit", world.blocks), ("random_edit", elsewhere))
+    }
+    soft = soft_images(trained, cameras)
+    return {
+        **precision(evaluator, images["after"], texts),
+        "soft_hard_psnr_db": psnr(soft, images["after"]),
+        **figures,
+        "no_edit": precision(evaluator, images["no_edit"], texts),
+        "random_edit": precision(evaluator, images["random_edit"], texts),
+    }
+
+
+@cache
+def _world(map_id: int) -> tuple[BlockMap, tuple[Camera, ...]]:
+    return read_map(Path(f"maps/{map_id}/map.json")), read_dataset(Path(f"datasets/{map_id}")).cameras
+
+
+def _teacher(settings: TeacherSettings, prompt: str, device: str) -> SdxlTeacher:
+    """The teacher of `settings`; what is only asked of it does not load its networks anew."""
+    if settings.kind != "sdxl":
+        raise ValueError(f"the suite asks about prompts, which a teacher of kind {settings.kind!r} knows not")
+    loaded = replace(
+        settings, negative_prompt=None, guidance_scale=1.0, weight="as", clamp=False, pixel_clip=None,
+        t_min=(0.0, 0.0), t_max=(1.0, 1.0),
+    )  # fmt: skip
+    return replace(_networks(loaded, device), settings=settings).with_prompt(prompt)
+
+
+@cache
+def _networks(settings: TeacherSettings, device: str) -> SdxlTeacher:
+    return SdxlTeacher.load(settings, "a plain", checkpoint_root() / "prompts", device)
+
+
+@cache
+def _evaluator(folder: str) -> Evaluator:
+    return Evaluator.load(Path(folder))
+
+
+@cache
+def _distractors(prompt: str, count: int, seed: int) -> tuple[str, ...]:
+    return distractor_captions(prompt, count, seed)

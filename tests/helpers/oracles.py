@@ -1,0 +1,37 @@
+"""A world of a plain and a tower, seen by small cameras, for teachers that are known in closed form."""
+
+import math
+
+import numpy as np
+import torch
+
+from voxsds.cameras import Frame, RayBundle, look_at, ray_bundle
+from voxsds.field import solid_field
+from voxsds.materials import DEFAULT_PALETTE
+from voxsds.render import render
+from voxsds.shading import lit_faces
+
+LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
+
+
+def world(ground: int, tower: int) -> np.ndarray:
+    """A plain of `ground` with a tower of `tower` in its middle."""
+    blocks = np.zeros((8, 8, 8), dtype=np.int64)
+    blocks[:, :2] = ground
+    blocks[3:5, 2:6, 3:5] = tower
+    return blocks
+
+
+def views(count: int = 2, size: int = 16) -> RayBundle:
+    target = np.array([0.0, 4.0, 0.0])
+    eyes = [np.array([24 * math.cos(k), 16.0, 24 * math.sin(k)]) for k in range(count)]
+    return ray_bundle([look_at(eye, target, 45.0, size, size) for eye in eyes], Frame((4.0, 4.0)))
+
+
+def latents_of(blocks: np.ndarray, rays: RayBundle) -> torch.Tensor:
+    opacity, material = solid_field(blocks, len(LIT))
+    return render(opacity, material, LIT, rays).rgba[:, :3] * 2 - 1
+
+
+def normal(seed: int, like: torch.Tensor) -> torch.Tensor:
+    return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed), dtype=like.dtype)
