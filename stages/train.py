@@ -1,12 +1,14 @@
-"""Stage train: score distillation from random views, resumed where a killed run left off."""
+"""Stage train: score distillation from random views, resumed where a killed run left off.
+
+torchrun --nproc-per-node N -m stages.train shares each step's views out over N processes, a card each.
+"""
 
 import argparse
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from voxsds.checkpoint import (
     AlreadyTraining,
@@ -17,13 +19,14 @@ from voxsds.checkpoint import (
     imported_sources,
 )
 from voxsds.datasets import read_dataset
+from voxsds.distributed import RankLost, Ranks, joined, own_device
 from voxsds.gridfile import GridFile, read_grid, write_grid
 from voxsds.guidance.teacher import Teacher, TeacherSettings, load_teacher
 from voxsds.guidance.words import prompt_warning
 from voxsds.health import TrainingStopped
 from voxsds.params import read_params, read_section, read_value
 from voxsds.recipe import Recipe, RenderSettings, TrainSettings
-from voxsds.runlog import RunLog, keep
+from voxsds.runlog import RunLog, follow, keep
 from voxsds.training import Scene, Training
 from voxsds.views import CameraSettings
 
@@ -45,17 +48,22 @@ def main() -> None:
             read_value(params, "teachers", dict), params["guidance"], TeacherSettings, "params.yaml: teachers"
         ),
     )
-    with hold(Path("out_local/ckpt/outputs.lock")):  # this checkout's outputs, whatever the run
-        train(params, recipe, Path(f"datasets/{params['map_id']}"))
+    lock = Path("out_local/ckpt/outputs.lock")  # of this checkout's outputs, whatever the run
+    with joined() as ranks, hold(lock) if ranks.first else nullcontext():
+        train(params, recipe, Path(f"datasets/{params['map_id']}"), ranks)
 
 
-def train(params: dict[str, Any], recipe: Recipe, dataset: Path) -> None:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    teacher = load_teacher(recipe.teacher, params["prompt"], checkpoint_root() / "prompts", device)
+def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -> None:
+    device = own_device()
+    with ranks.first_alone():
+        teacher = load_teacher(recipe.teacher, params["prompt"], checkpoint_root() / "prompts", device)
     start = read_grid(OUT / "grid", device)
-    warn(params["prompt"], teacher, recipe, start)
     scene = Scene(start.palette, start.frame, read_dataset(dataset).cameras)
-    training = Training(start.grid, scene, teacher, recipe)
+    training = Training(start.grid, scene, teacher, recipe, ranks)
+    if not ranks.first:
+        follow(training)
+        return
+    warn(params["prompt"], teacher, recipe, start)
     determining = {name: params[name] for name in DETERMINING} | {"teacher": asdict(recipe.teacher)}
     weights = [Path(p) for p in (recipe.teacher.model, recipe.teacher.unet, recipe.teacher.vae) if p]
     inputs = [OUT / "grid", dataset / "metadata.json", *filter(Path.exists, weights)]
@@ -86,5 +94,5 @@ def warn(prompt: str, teacher: Teacher, recipe: Recipe, start: GridFile) -> None
 if __name__ == "__main__":
     try:
         main()
-    except (ValueError, OSError, AlreadyTraining, TrainingStopped) as error:
+    except (ValueError, OSError, AlreadyTraining, RankLost, TrainingStopped) as error:
         sys.exit(f"train: {error}")
