@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from voxsds.checkpoint import (
     AlreadyTraining,
     Checkpoint,
@@ -19,13 +21,16 @@ from voxsds.checkpoint import (
     imported_sources,
 )
 from voxsds.datasets import read_dataset
-from voxsds.distributed import RankLost, Ranks, joined, own_device
-from voxsds.gridfile import GridFile, read_grid, write_grid
+from voxsds.distributed import RankLost, Ranks, joined, own_device, processes_here
+from voxsds.gridfile import GridFile, read_grid, read_outline, write_grid
+from voxsds.guidance.needs import needs_of
 from voxsds.guidance.teacher import Teacher, TeacherSettings, load_teacher
 from voxsds.guidance.words import prompt_warning
 from voxsds.health import TrainingStopped
+from voxsds.memory import Load, free_bytes
 from voxsds.params import read_params, read_section, read_value
 from voxsds.recipe import Recipe, RenderSettings, TrainSettings
+from voxsds.render import choose_backend
 from voxsds.runlog import RunLog, follow, keep
 from voxsds.training import Scene, Training
 from voxsds.views import CameraSettings
@@ -55,6 +60,7 @@ def main() -> None:
 
 def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -> None:
     device = own_device()
+    require_room(recipe, device, ranks)
     with ranks.first_alone():
         teacher = load_teacher(recipe.teacher, params["prompt"], checkpoint_root() / "prompts", device)
     start = read_grid(OUT / "grid", device)
@@ -79,6 +85,16 @@ def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -
         }
         write_grid(OUT / "model", GridFile(training.grid, start.palette, start.frame, training.reach, run))
         checkpoint.remove()
+
+
+def require_room(recipe: Recipe, device: str, ranks: Ranks) -> None:
+    """ValueError, before anything large is read, where the memory of `device` is too small for the run."""
+    grid, views = read_outline(OUT / "grid"), -(-recipe.train.views // ranks.size)
+    backend = choose_backend(recipe.render.backend, torch.device(device))
+    load = Load(
+        grid.shape, grid.materials, grid.levels, backend, views, recipe.teacher, needs_of(recipe.teacher)
+    )
+    load.require(free_bytes(device, processes_here()), device)
 
 
 def warn(prompt: str, teacher: Teacher, recipe: Recipe, start: GridFile) -> None:

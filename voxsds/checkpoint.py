@@ -122,9 +122,10 @@ class Checkpoint:
             torch.save(state, path)
 
     def leave(self, step: int, number: int) -> None:
-        """Ends the process after signal `number` as shells count it, 130 or 143: to DVC, 0 would mean done."""
+        """Ends the process after a signal as shells count it, 130 or 143: to DVC, 0 would mean done."""
+        name = signal.Signals(number).name
         print(
-            f"{signal.Signals(number).name}: stopped after {step} steps; the same command resumes from {self.folder}",
+            f"{name}: stopped after {step} steps; the same command resumes from {self.folder}",
             file=sys.stderr,
         )
         sys.exit(128 + number)

@@ -131,6 +131,11 @@ def joined() -> Iterator[Ranks]:
     dist.destroy_process_group()
 
 
+def processes_here() -> int:
+    """How many processes of the run there are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def own_device() -> str:
     """The card of this process, one for each on a machine; ValueError where there are not enough."""
     if not torch.cuda.is_available():
