@@ -79,15 +79,15 @@ class Load:
         return self.needs.weights + self.needs.pixel * pixels
 
     def require(self, free: int, device: str) -> None:
-        """ValueError, with the numbers and what would help, where the training needs more than `free` bytes."""
+        """ValueError, with the numbers and what would help, where it takes more than `free` bytes."""
         if self.total <= free:
             return
         size = " x ".join(map(str, self.shape))
         parts = ", ".join(f"{name} {_gb(taken)}" for name, taken in self.parts.items())
         helps = "; ".join(f"{change}: {_gb(less)} GB" for change, less in self.remedies().items())
         raise ValueError(
-            f"training {size} voxels takes about {_gb(self.total)} GB, and {_gb(free)} GB are free on {device}: "
-            f"{parts}. With {helps}"
+            f"training {size} voxels takes about {_gb(self.total)} GB, and {_gb(free)} GB are free on "
+            f"{device}: {parts}. With {helps}"
         )
 
     def remedies(self) -> dict[str, int]:

@@ -121,7 +121,7 @@ class Training:
         timesteps = self._timesteps()
         said, latents = self._ask(rendering, rays, timesteps[self.own])
         penalties = self._penalties(field, rendering.reach)
-        self._backward(sds.surrogate_loss(latents, said.gradient), sum(penalties.values()))
+        self._backward(sds.surrogate_loss(latents, said.gradient), penalties)
         residual = self.ranks.gathered(said.residual, settings.views)
         gradients = self._gradient_statistics(losses.touched(rendering.reach, field.opacity))
         record = StepRecord(
@@ -217,11 +217,11 @@ class Training:
             for name, weight in asdict(weights).items()
         }
 
-    def _backward(self, distillation: Float[Tensor, ""], penalties: Float[Tensor, ""]) -> None:
+    def _backward(self, distillation: Float[Tensor, ""], penalties: dict[str, Tensor]) -> None:
         """The gradient of the step: each process adds that of its views and its part of the penalties."""
         share = (self.own.stop - self.own.start) / self.settings.views
         self.optimizer.zero_grad()
-        (share * distillation + penalties / self.ranks.size).backward()
+        (share * distillation + sum(penalties.values()) / self.ranks.size).backward()
         self.ranks.add(parameter.grad for parameter in self.grid.parameters() if parameter.grad is not None)
 
     def _losses(

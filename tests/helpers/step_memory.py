@@ -9,7 +9,6 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from tests.helpers.edit import LAW, SHAPE, recipe, teacher_settings, terrain
