@@ -43,7 +43,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     params = read_params(parser.parse_args().params)
-    recipe = Recipe(
+    recipe = read_recipe(params)
+    lock = Path("out_local/ckpt/outputs.lock")  # of this checkout's outputs, whatever the run
+    with joined() as ranks, hold(lock) if ranks.first else nullcontext():
+        train(params, recipe, Path(f"datasets/{params['map_id']}"), ranks)
+
+
+def read_recipe(params: dict[str, Any]) -> Recipe:
+    return Recipe(
         read_value(params, "seed", int),
         read_value(params, "lr", float),
         read_section(params, "train", TrainSettings),
@@ -53,9 +60,6 @@ def main() -> None:
             read_value(params, "teachers", dict), params["guidance"], TeacherSettings, "params.yaml: teachers"
         ),
     )
-    lock = Path("out_local/ckpt/outputs.lock")  # of this checkout's outputs, whatever the run
-    with joined() as ranks, hold(lock) if ranks.first else nullcontext():
-        train(params, recipe, Path(f"datasets/{params['map_id']}"), ranks)
 
 
 def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -> None:
