@@ -119,11 +119,12 @@ def drawn(shape: Shape, pixels: int, picture: Path | None) -> dict[str, Any]:
 
     def run() -> None:
         field = solid_field(world.blocks, len(world.palette) - 1, device=device)
+        images: list[torch.Tensor] = []
         for _ in range(2):
-            took.append(milliseconds(lambda: render(*field, lit, rays), device))
+            images.clear()
+            took.append(milliseconds(lambda: images.append(render(*field, lit, rays).rgba[0, :3]), device))
         if picture:
-            image = render(*field, lit, rays).rgba[0, :3]
-            write_image(picture, image.permute(1, 2, 0).cpu().numpy())
+            write_image(picture, images[-1].permute(1, 2, 0).cpu().numpy())
 
     peak = watch.peak_gb(run)
     return {"grid": list(shape), "px": pixels, "forward_ms": round(took[-1], 3), "peak_gb": peak}
