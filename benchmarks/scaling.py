@@ -3,15 +3,18 @@
     python -m benchmarks.scaling --processes 2
 
 writes benchmarks/results/scaling.json. The runs are those of params.yaml, its map and its teacher, by
-torchrun: a card for each process where there are cards, else equal parts of the cores.
+torchrun: a card for each process where there are cards. On a CPU each process has an equal part of the
+cores, the single one too, as it would have one card.
 """
 
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +42,13 @@ def timed_steps(arguments: argparse.Namespace) -> None:
         training = prepared(params, recipe, world, cameras, ranks)
         for _ in range(WARM):
             training.advance()
-        start = _now()
+        marks = [_now()]
         for _ in range(arguments.steps):
             training.advance()
-        seconds = _now() - start
+            marks.append(_now())
         if ranks.first:
-            print(MARK + json.dumps(1000 * seconds / arguments.steps), flush=True)
+            took = [1000 * (after - before) for before, after in pairwise(marks)]
+            print(MARK + json.dumps(statistics.median(took)), flush=True)
 
 
 def _now() -> float:
@@ -54,11 +58,11 @@ def _now() -> float:
 
 
 def measured(processes: int, views: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Milliseconds of a step with so many views, by so many processes."""
+    """Median milliseconds of a step with so many views, by so many processes."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", str(processes), "-m", "benchmarks.scaling", "--views", str(views)]
     command += ["--params", str(arguments.params), "--steps", str(arguments.steps), "--worker"]
-    threads = str(max(1, len(os.sched_getaffinity(0)) // processes))
+    threads = str(max(1, len(os.sched_getaffinity(0)) // arguments.processes))
     environment = {**os.environ, "OMP_NUM_THREADS": threads}
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     (line,) = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
