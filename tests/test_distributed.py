@@ -87,13 +87,13 @@ def test_two_processes_make_the_run_of_one_through_two_kills(tmp_path, monkeypat
     for one, two in zip(rows(alone), rows(shared), strict=True):
         for key in ("step", "camera_indices", "timesteps"):
             assert one[key] == two[key]
-        # Worst of 40 steps on x86-64, relative: 4e-6 (gradient norms), 4e-8 (losses).
+        # Worst of 40 steps on x86-64, relative: 9e-7 (losses), 2e-5 (largest gradient).
         assert two["losses"] == pytest.approx(one["losses"], rel=1e-5)
         assert two["gradient_stats"] == pytest.approx(one["gradient_stats"], rel=1e-3)
     first, second = (load_file(w / "out_local/model/grid.safetensors") for w in (alone, shared))
     moved = max(t.abs().max() for name, t in first.items() if "residual" in name)
     assert moved > 1.0
-    for name in first:  # worst: 2.4e-4, on logits that moved by 2
+    for name in first:  # worst: 3e-5 after 40 steps, 2.4e-4 after 60
         torch.testing.assert_close(second[name], first[name], rtol=0, atol=2e-3)
 
 
