@@ -1,7 +1,11 @@
-"""Stage train: score distillation from random views, resumed where a killed run left off."""
+"""Stage train: score distillation from random views, resumed where a killed run left off.
+
+torchrun --nproc-per-node N -m stages.train shares each step's views out over N processes, a card each.
+"""
 
 import argparse
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,14 +21,18 @@ from voxsds.checkpoint import (
     imported_sources,
 )
 from voxsds.datasets import read_dataset
+from voxsds.distributed import RankLost, Ranks, joined, own_device, processes_here
 from voxsds.edit import EditSettings, limits_of, prompted_parts, restrain
-from voxsds.gridfile import GridFile, read_grid, write_grid
+from voxsds.gridfile import GridFile, read_grid, read_outline, write_grid
+from voxsds.guidance.needs import needs_of
 from voxsds.guidance.teacher import Promptable, Teacher, TeacherSettings, load_teacher
 from voxsds.guidance.words import prompt_warning
 from voxsds.health import TrainingStopped
+from voxsds.memory import Load, free_bytes
 from voxsds.params import read_params, read_section, read_value
 from voxsds.recipe import Recipe, RenderSettings, TrainSettings
-from voxsds.runlog import RunLog, keep
+from voxsds.render import choose_backend
+from voxsds.runlog import RunLog, follow, keep
 from voxsds.training import Part, Scene, Training
 from voxsds.views import CameraSettings
 
@@ -37,8 +45,9 @@ def main() -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     params = read_params(parser.parse_args().params)
     recipe = read_recipe(params)
-    with hold(Path("out_local/ckpt/outputs.lock")):  # this checkout's outputs, whatever the run
-        train(params, recipe, Path(f"datasets/{params['map_id']}"))
+    lock = Path("out_local/ckpt/outputs.lock")  # of this checkout's outputs, whatever the run
+    with joined() as ranks, hold(lock) if ranks.first else nullcontext():
+        train(params, recipe, Path(f"datasets/{params['map_id']}"), ranks)
 
 
 def read_recipe(params: dict[str, Any]) -> Recipe:
@@ -56,15 +65,20 @@ def read_recipe(params: dict[str, Any]) -> Recipe:
     )
 
 
-def train(params: dict[str, Any], recipe: Recipe, dataset: Path) -> None:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    teacher = load_teacher(recipe.teacher, params["prompt"], checkpoint_root() / "prompts", device)
+def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -> None:
+    device = own_device()
+    require_room(recipe, device, ranks)
+    with ranks.first_alone():
+        teacher = load_teacher(recipe.teacher, params["prompt"], checkpoint_root() / "prompts", device)
     start = read_grid(OUT / "grid", device)
     restrain(start.grid, limits_of(recipe.edit, start.grid.blocks(), start.palette))
-    warn(params["prompt"], teacher, recipe, start)
     parts = parts_of(recipe.edit, teacher, start)
     scene = Scene(start.palette, start.frame, read_dataset(dataset).cameras, parts)
-    training = Training(start.grid, scene, teacher, recipe)
+    training = Training(start.grid, scene, teacher, recipe, ranks)
+    if not ranks.first:
+        follow(training)
+        return
+    warn(params["prompt"], teacher, recipe, start)
     determining = {name: params[name] for name in DETERMINING} | {"teacher": asdict(recipe.teacher)}
     weights = [Path(p) for p in (recipe.teacher.model, recipe.teacher.unet, recipe.teacher.vae) if p]
     inputs = [OUT / "grid", dataset / "metadata.json", *filter(Path.exists, weights)]
@@ -97,6 +111,16 @@ def parts_of(edit: EditSettings, teacher: Teacher, start: GridFile) -> list[Part
     return parts
 
 
+def require_room(recipe: Recipe, device: str, ranks: Ranks) -> None:
+    """ValueError, before anything large is read, where the memory of `device` is too small for the run."""
+    grid, views = read_outline(OUT / "grid"), -(-recipe.train.views // ranks.size)
+    backend = choose_backend(recipe.render.backend, torch.device(device))
+    load = Load(
+        grid.shape, grid.materials, grid.levels, backend, views, recipe.teacher, needs_of(recipe.teacher)
+    )
+    load.require(free_bytes(device, processes_here()), device)
+
+
 def warn(prompt: str, teacher: Teacher, recipe: Recipe, start: GridFile) -> None:
     logit = start.grid.initial_occupancy.abs().max().item()
     warnings = (
@@ -110,5 +134,5 @@ def warn(prompt: str, teacher: Teacher, recipe: Recipe, start: GridFile) -> None
 if __name__ == "__main__":
     try:
         main()
-    except (ValueError, OSError, AlreadyTraining, TrainingStopped) as error:
+    except (ValueError, OSError, AlreadyTraining, RankLost, TrainingStopped) as error:
         sys.exit(f"train: {error}")

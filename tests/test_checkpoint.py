@@ -120,11 +120,11 @@ def test_one_state_has_one_owner(tmp_path):
 def test_a_signal_is_remembered_until_the_step_is_done(tmp_path, capsys):
     before = signal.getsignal(signal.SIGTERM)
     with Checkpoint(tmp_path / "run") as checkpoint:
-        assert not checkpoint.interrupted
+        assert not checkpoint.signals.caught
         os.kill(os.getpid(), signal.SIGTERM)
-        assert checkpoint.interrupted
+        assert checkpoint.signals.caught == signal.SIGTERM
         with pytest.raises(SystemExit) as left:
-            checkpoint.leave(7)
+            checkpoint.leave(7, signal.SIGTERM)
     assert left.value.code == 143 and "SIGTERM: stopped after 7 steps" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -73,33 +73,46 @@ def hold(path: Path) -> IO[str]:
     return file
 
 
-class Checkpoint:
-    """The kept state of one run. As a context it holds the run's lock and catches SIGINT and SIGTERM."""
+class Signals:
+    """As a context: SIGINT and SIGTERM do not end the process, `caught` is the number of the last one."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.path = folder / "state.pt"
-        self._caught: int | None = None
+    caught = 0  # none
 
-    def __enter__(self) -> "Checkpoint":
-        self._lock = hold(self.folder.with_suffix(".lock"))
+    def __enter__(self) -> "Signals":
         self._previous = {s: signal.signal(s, self._catch) for s in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
-        self._lock.close()
 
     def _catch(self, number: int, _frame: object) -> None:
-        self._caught = number
+        self.caught = number
+
+
+class Checkpoint:
+    """The kept state of one run. As a context it holds the run's lock and catches SIGINT and SIGTERM."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.path = folder / "state.pt"
+        self.signals = Signals()
+
+    def __enter__(self) -> "Checkpoint":
+        self._lock = hold(self.folder.with_suffix(".lock"))
+        self.signals.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.signals.__exit__(*exception)
+        self._lock.close()
 
     def load(self) -> dict[str, Any] | None:
-        """The state that was saved last, None for a fresh start."""
+        """The state that was saved last, its tensors on the CPU; None for a fresh start."""
         if not self.path.exists():
             return None
         try:
-            return torch.load(self.path, weights_only=True)
+            return torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:
             raise ValueError(f"{self.path}: cannot be read ({error}); delete {self.folder}") from error
 
@@ -108,20 +121,14 @@ class Checkpoint:
         with atomic_path(self.path) as path:
             torch.save(state, path)
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether a signal asked the run to end."""
-        return self._caught is not None
-
-    def leave(self, step: int) -> None:
+    def leave(self, step: int, number: int) -> None:
         """Ends the process after a signal as shells count it, 130 or 143: to DVC, 0 would mean done."""
-        assert self._caught is not None
-        name = signal.Signals(self._caught).name
+        name = signal.Signals(number).name
         print(
             f"{name}: stopped after {step} steps; the same command resumes from {self.folder}",
             file=sys.stderr,
         )
-        sys.exit(128 + self._caught)
+        sys.exit(128 + number)
 
     def remove(self) -> None:
         """Forgets the run: it is complete."""

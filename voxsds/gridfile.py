@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -62,6 +62,26 @@ def write_grid(folder: Path, saved: GridFile) -> None:
     write_json(folder / "grid.json", description)
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What can be said of a grid on disk without reading its tensors."""
+
+    shape: tuple[int, int, int]
+    materials: int  # air counted
+    levels: tuple[int, ...]
+
+
+def read_outline(folder: Path) -> Outline:
+    """That of the grid in `folder`; ValueError where there is none."""
+    description, path = read_json(folder / "grid.json"), folder / "grid.safetensors"
+    try:
+        with safe_open(path, "pt") as file:
+            x, y, z = file.get_slice("occupancy.initial").get_shape()
+        return Outline((x, y, z), len(description["materials"]), tuple(description["levels"]))
+    except (OSError, KeyError, SafetensorError) as error:
+        raise _not_ours(path, error) from error
+
+
 def read_grid(folder: Path, device: str = "cpu") -> GridFile:
     """The grid in `folder`; ValueError where a file is missing or not what `write_grid` writes."""
     description = read_json(folder / "grid.json")
@@ -83,6 +103,10 @@ def read_grid(folder: Path, device: str = "cpu") -> GridFile:
         frame = Frame(tuple(description["frame"]["center"]), description["frame"]["scale"])
         return GridFile(grid, palette, frame, tensors["reach"], description["run"])
     except (OSError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
-        raise ValueError(
-            f"{path}: not a grid that this version wrote ({error!r}); run the stage that makes it again"
-        ) from error
+        raise _not_ours(path, error) from error
+
+
+def _not_ours(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path}: not a grid that this version wrote ({error!r}); run the stage that makes it again"
+    )

@@ -29,7 +29,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from voxsds.checkpoint import Checkpoint
+from voxsds.checkpoint import Checkpoint, Signals
 from voxsds.files import write_bytes, write_image, write_json
 from voxsds.snapshots import Blocks, packed
 from voxsds.training import StepRecord, Training, train
@@ -166,7 +166,9 @@ def keep(training: Training, log: RunLog, checkpoint: Checkpoint) -> None:
     A signal ends the process after the step in hand, with the state saved. The checkpoint stays: the
     caller removes it when the results are written.
     """
-    if (state := checkpoint.load()) is not None:
+    state = checkpoint.load()
+    training.ranks.sent(state and state["training"])
+    if state is not None:
         training.load_state_dict(state["training"])
         log.load_state_dict(state["log"])
         print(f"resuming at step {training.step} from {checkpoint.folder}", file=sys.stderr)
@@ -179,12 +181,26 @@ def keep(training: Training, log: RunLog, checkpoint: Checkpoint) -> None:
             done = training.step
             if done % settings.image_every == 0 or done == settings.steps:
                 _keep_moment(training, log)
-            if checkpoint.interrupted or done % settings.checkpoint_every == 0 or done == settings.steps:
+            caught = training.ranks.agreed(checkpoint.signals.caught)
+            if caught or done % settings.checkpoint_every == 0 or done == settings.steps:
                 checkpoint.save({"training": training.state_dict(), "log": log.state_dict()})
-            if checkpoint.interrupted:
-                checkpoint.leave(done)
+            if caught:
+                checkpoint.leave(done, caught)
             show(record)
     log.finish(settings.steps)
+
+
+def follow(training: Training) -> None:
+    """What every other process of a run does, while the first one is in `keep`: the same steps, no files.
+
+    A signal to any process ends all of them after the step in hand.
+    """
+    if (state := training.ranks.sent(None)) is not None:
+        training.load_state_dict(state)
+    with Signals() as signals:
+        for _ in train(training):
+            if caught := training.ranks.agreed(signals.caught):
+                sys.exit(128 + caught)
 
 
 def _keep_moment(training: Training, log: RunLog) -> None:

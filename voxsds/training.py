@@ -15,6 +15,7 @@ from torch import Tensor
 
 from voxsds import losses
 from voxsds.cameras import Camera, Frame, RayBundle, ray_bundle
+from voxsds.distributed import ALONE, Ranks
 from voxsds.edit import weight_decay
 from voxsds.field import Field, confined, straight_through
 from voxsds.grid import DifferentiableVoxelGrid
@@ -81,12 +82,23 @@ def _generator(seed: int, purpose: int) -> torch.Generator:
 
 
 class Training:
-    """A run: the grid, its optimizer, and one stream of random numbers for each purpose."""
+    """A run: the grid, its optimizer, and one stream of random numbers for each purpose.
 
-    def __init__(self, grid: DifferentiableVoxelGrid, scene: Scene, teacher: Teacher, recipe: Recipe):
+    Where several processes share the run, each has all of this, equal, and draws some of the views.
+    """
+
+    def __init__(
+        self,
+        grid: DifferentiableVoxelGrid,
+        scene: Scene,
+        teacher: Teacher,
+        recipe: Recipe,
+        ranks: Ranks = ALONE,
+    ):
         self.grid, self.scene, self.teacher, self.recipe = grid, scene, teacher, recipe
-        self.step = 0
+        self.ranks, self.step = ranks, 0
         self.settings = settings = recipe.train
+        self.own = ranks.share(settings.views)
         self.optimizer = torch.optim.Adam(
             grid.parameters(),
             recipe.lr,
@@ -120,14 +132,15 @@ class Training:
         probed = step % settings.probe_every == 0 or step == settings.steps - 1
         probe_figures = self._probe(field) if probed else None
         views = [self.source.draw(self.camera_draws) for _ in range(settings.views)]
-        rays = self._rays([camera for camera, _ in views])
+        rays = self._rays([camera for camera, _ in views[self.own]])
         teacher, field = self._turn(field)
         rendering = self._render(field, rays)
+        self.ranks.raise_to_largest(rendering.reach)
         timesteps = self._timesteps()
-        said, latents = self._ask(teacher, rendering, rays, timesteps)
+        said, latents = self._ask(teacher, rendering, rays, timesteps[self.own])
         penalties = self._penalties(field, rendering.reach)
-        self.optimizer.zero_grad()
-        (sds.surrogate_loss(latents, said.gradient) + sum(penalties.values())).backward()
+        self._backward(sds.surrogate_loss(latents, said.gradient), penalties)
+        residual = self.ranks.gathered(said.residual, settings.views)
         gradients = self._gradient_statistics(losses.touched(rendering.reach, field.opacity))
         record = StepRecord(
             step=step,
@@ -137,8 +150,8 @@ class Training:
             camera_index=views[0][1],
             camera_indices=[index for _, index in views],
             timesteps=timesteps.tolist(),
-            losses=self._losses(said, timesteps, penalties),
-            residual=said.residual.mean().item(),
+            losses=self._losses(residual, timesteps, penalties),
+            residual=residual.mean().item(),
             grid_stats=statistics,
             gradient_stats=gradients,
             probe=probe_figures,
@@ -201,7 +214,8 @@ class Training:
         if (ratio := knobs.pixel_clip) is not None:
             images.register_hook(lambda gradient: sds.clip_pixels(gradient, ratio))
         latents = self.teacher.encode(images)
-        noise = torch.randn(latents.shape, generator=self.noise_draws).to(latents)
+        every = (self.settings.views, *latents.shape[1:])
+        noise = torch.randn(every, generator=self.noise_draws)[self.own].to(latents)
         try:
             said = distill(
                 teacher,
@@ -247,13 +261,23 @@ class Training:
             for name, weight in asdict(weights).items()
         }
 
+    def _backward(self, distillation: Float[Tensor, ""], penalties: dict[str, Tensor]) -> None:
+        """The gradient of the step: each process adds that of its views and its part of the penalties."""
+        share = (self.own.stop - self.own.start) / self.settings.views
+        self.optimizer.zero_grad()
+        (share * distillation + sum(penalties.values()) / self.ranks.size).backward()
+        self.ranks.add(parameter.grad for parameter in self.grid.parameters() if parameter.grad is not None)
+
     def _losses(
-        self, said: Distillation, timesteps: Int[Tensor, " views"], penalties: dict[str, Tensor]
+        self,
+        residual: Float[Tensor, " views"],
+        timesteps: Int[Tensor, " views"],
+        penalties: dict[str, Tensor],
     ) -> dict[str, float]:
         """`sds` = mean over the views of w(t) |eps_hat - eps|^2: noise mostly, `probe` shows progress."""
-        alpha_bar = self.teacher.alphas_cumprod[timesteps].to(said.residual)
+        alpha_bar = self.teacher.alphas_cumprod[timesteps].to(residual)
         weights = sds.weight(self.recipe.teacher.weight, alpha_bar)
-        parts = {"sds": (weights * said.residual).mean().item()}
+        parts = {"sds": (weights * residual).mean().item()}
         parts |= {name: penalty.detach().item() for name, penalty in penalties.items()}
         return {"total": sum(parts.values()), **parts}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub.utils import filter_repo_objects
 
+from voxsds.files import read_json
 from voxsds.guidance.source import PINNED, PipelineFolder, is_pinned, locate, pipeline_patterns
 from voxsds.guidance.teacher import TeacherSettings
 
@@ -35,7 +36,8 @@ class Needs:
     """All sources of a teacher, and the memory that its weights take where they are here."""
 
     sources: tuple[Source, ...]
-    weights: int | None  # bytes while it teaches: UNet and autoencoder; activations come on top
+    weights: int | None  # bytes while it teaches: UNet and autoencoder
+    pixel: int | None  # bytes for each pixel of each view on top of that, see `pixel_bytes`
     loading: int | None  # bytes while prompts are encoded: autoencoder and text encoders in float32
 
     @property
@@ -48,10 +50,10 @@ def needs_of(settings: TeacherSettings, ask_hub: bool = False) -> Needs:
     if settings.kind == "oracle":
         there = Path(settings.model).is_file()
         problem = None if there else f"{settings.model}: there is no such map; name one"
-        return Needs((Source("model", settings.model, problem, None),), 0, 0)
+        return Needs((Source("model", settings.model, problem, None),), 0, 0, 0)
     sources = tuple(_source(role, name, settings, ask_hub) for role, name in _named(settings))
     if any(source.problem for source in sources):
-        return Needs(sources, None, None)
+        return Needs(sources, None, None, None)
     return _with_memory(sources, settings)
 
 
@@ -118,8 +120,26 @@ def _with_memory(sources: tuple[Source, ...], settings: TeacherSettings) -> Need
     texts = folder.weights("text_encoder", "model") + folder.weights("text_encoder_2", "model")
     vae_bytes = parameters(vae) * BYTES[settings.vae_dtype]
     return Needs(
-        sources, parameters(unet) * BYTES[settings.dtype] + vae_bytes, parameters(texts) * 4 + vae_bytes
+        sources,
+        weights=parameters(unet) * BYTES[settings.dtype] + vae_bytes,
+        pixel=pixel_bytes(vae[0].parent / "config.json", folder.path / "unet" / "config.json", settings),
+        loading=parameters(texts) * 4 + vae_bytes,
     )
+
+
+def pixel_bytes(vae: Path, unet: Path, settings: TeacherSettings) -> int:
+    """What one pixel of a view takes in a step: kept of the encoder for its backward, and used by the UNet.
+
+    A residual block keeps six tensors of its width, going down one more, the middle some 23. The UNet, asked
+    twice without gradient, is widest at 14 tensors of its first width, for each latent.
+    """
+    widths, layers = (read_json(vae)[key] for key in ("block_out_channels", "layers_per_block"))
+    share = [1 / 4**level for level in range(len(widths))]  # of the pixels, on each level
+    kept = sum(6 * layers * width * part for width, part in zip(widths, share, strict=True))
+    kept += sum(width * part for width, part in zip(widths[:-1], share, strict=False))
+    kept += 23 * widths[-1] * share[-1]
+    asked = 2 * 14 * read_json(unet)["block_out_channels"][0] * share[-1]
+    return round(kept * BYTES[settings.vae_dtype] + asked * BYTES[settings.dtype])
 
 
 def parameters(files: Sequence[Path]) -> int:

@@ -1,0 +1,39 @@
+"""A training as the stage would make it from params.yaml, on a world of the benchmark's choice."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stages.train import read_recipe
+from voxsds.cameras import Camera
+from voxsds.distributed import Ranks, own_device
+from voxsds.grid import DifferentiableVoxelGrid, GridSettings
+from voxsds.guidance.teacher import load_teacher
+from voxsds.maps import BlockMap
+from voxsds.params import read_section
+from voxsds.recipe import Recipe
+from voxsds.training import Scene, Training
+
+NEVER = 10**9  # steps
+
+
+def plain_recipe(params: dict[str, Any], steps: int, views: int | None = None) -> Recipe:
+    """That of `params` for so many steps, with a probe at the first and the last one only."""
+    recipe = read_recipe(params)
+    changed = replace(
+        recipe.train, steps=steps, probe_every=NEVER, **({"views": views} if views is not None else {})
+    )
+    return replace(recipe, train=changed)
+
+
+def prepared(
+    params: dict[str, Any], recipe: Recipe, world: BlockMap, cameras: Sequence[Camera], ranks: Ranks
+) -> Training:
+    """Everything loaded and on its device; prompts are encoded once and kept where the stage keeps them."""
+    device = own_device()
+    with ranks.first_alone():
+        teacher = load_teacher(recipe.teacher, params["prompt"], Path("out_local/ckpt/prompts"), device)
+    settings = read_section(params, "grid", GridSettings)
+    grid = DifferentiableVoxelGrid.from_blocks(world.blocks, len(world.palette), settings).to(device)
+    return Training(grid, Scene(world.palette, world.frame, cameras), teacher, recipe, ranks)

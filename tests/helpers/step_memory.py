@@ -1,0 +1,75 @@
+"""python -m tests.helpers.step_memory X Y Z views pixels: the most memory of a training step, in bytes.
+
+In a process of its own, as its system counts it; the step is that of a run whose teacher costs nothing.
+"""
+
+import dataclasses
+import gc
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.helpers.edit import LAW, SHAPE, recipe, teacher_settings, terrain
+from voxsds.cameras import Frame
+from voxsds.grid import DifferentiableVoxelGrid, GridSettings
+from voxsds.guidance.needs import Needs
+from voxsds.guidance.sds import scaled_linear_alpha_bars
+from voxsds.materials import DEFAULT_PALETTE, GRASS
+from voxsds.memory import Load
+from voxsds.poses import orbit_pose
+from voxsds.training import Scene, Training
+
+
+class Nobody:
+    """A teacher that takes pixels for latents and says what it is given."""
+
+    vocabulary = latent_range = None
+    alphas_cumprod = scaled_linear_alpha_bars()
+
+    def __init__(self, resolution: int):
+        self.resolution = resolution
+
+    def encode(self, images):
+        return images * 2 - 1
+
+    def predict_noise(self, noisy, timesteps, rays):
+        return noisy, 0.9 * noisy
+
+
+def run(shape: tuple[int, int, int], views: int, pixels: int, backend: str) -> Training:
+    frame = Frame((shape[0] / 2, shape[2] / 2))
+    knobs = GridSettings((1, 2, 4), 3.0, 4.0)
+    grid = DifferentiableVoxelGrid.from_blocks(terrain(GRASS, shape), len(DEFAULT_PALETTE), knobs)
+    rules = recipe(views=views)
+    rules = dataclasses.replace(rules, render=dataclasses.replace(rules.render, backend=backend))
+    cameras = [orbit_pose(LAW, shape, frame, pixels, 30.0 * i, 30.0, 1.35) for i in range(12)]
+    return Training(grid, Scene(DEFAULT_PALETTE, frame, cameras), Nobody(pixels), rules)
+
+
+def memory(name: str) -> int:
+    """VmRSS or VmHWM of this process, bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
+
+
+def main() -> None:
+    x, y, z, views, pixels = map(int, sys.argv[1:6])
+    backend = sys.argv[6]
+    run(SHAPE, 1, 16, backend).advance()  # compiles, and fills whatever is kept for good
+    gc.collect()
+    before = memory("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # forget the largest memory so far
+    training = run((x, y, z), views, pixels, backend)
+    for _ in range(2):
+        training.advance()
+    settings = teacher_settings(resolution=pixels)
+    nothing = dataclasses.replace(settings, kind="sdxl"), Needs((), weights=0, pixel=0, loading=0)
+    load = Load((x, y, z), len(DEFAULT_PALETTE), (1, 2, 4), backend, views, *nothing)
+    print(json.dumps({"measured": memory("VmHWM") - before, "estimated": load.total}))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
