@@ -32,6 +32,7 @@ from voxsds.recipe import Recipe
 from voxsds.render import Rendering, render
 from voxsds.schedules import Geometric, Linear
 from voxsds.shading import lit_faces
+from voxsds.stepclock import StepClock
 from voxsds.views import ViewSource
 
 PROBE_TIMESTEPS = (200, 400, 600, 800)  # one fixed view each
@@ -90,26 +91,33 @@ class Training:
         self.lit = torch.as_tensor(lit_faces(scene.palette)).to(grid.initial_occupancy)
         self.probe_rays = self._rays(self.source.spread(len(PROBE_TIMESTEPS)))
         self.reach = torch.zeros_like(grid.initial_occupancy)  # best of all steps, 0 = never seen
+        self.clock = StepClock(self.reach.device)
         self._still = 0  # steps in a row without gradient
         self._had_blocks = bool(grid.blocks().any())
 
     def advance(self) -> StepRecord:
         """One step; TrainingStopped, and the grid left as it was, where going on makes no sense."""
         step, settings = self.step, self.settings
+        self.clock.start()
         statistics = self.grid.statistics(self.scene.palette.names)
         if self._had_blocks:
             require_blocks(statistics, step)
         field = self.field()
         probed = step % settings.probe_every == 0 or step == settings.steps - 1
+        self.clock.lap("grid")
         probe_figures = self._probe(field) if probed else None
+        self.clock.lap("probe")
         views = [self.source.draw(self.camera_draws) for _ in range(settings.views)]
         rays = self._rays([camera for camera, _ in views])
         rendering = self._render(field, rays)
+        self.clock.lap("render")
         timesteps = self._timesteps()
         said, latents = self._ask(rendering, rays, timesteps)
         penalties = self._penalties(field, rendering.reach)
         self.optimizer.zero_grad()
+        self.clock.lap("penalties")
         (sds.surrogate_loss(latents, said.gradient) + sum(penalties.values())).backward()
+        self.clock.lap("render backward")
         gradients = self._gradient_statistics(losses.touched(rendering.reach, field.opacity))
         record = StepRecord(
             step=step,
@@ -126,6 +134,7 @@ class Training:
             probe=probe_figures,
         )
         self._move(record.lr, rendering.reach)
+        self.clock.lap("optimiser")
         return record
 
     def field(self) -> Field:
@@ -168,7 +177,9 @@ class Training:
         images = rendering.rgba[:, :3]
         if (ratio := knobs.pixel_clip) is not None:
             images.register_hook(lambda gradient: sds.clip_pixels(gradient, ratio))
+        images.register_hook(lambda _: self.clock.lap("encoder backward"))
         latents = self.teacher.encode(images)
+        self.clock.lap("encode")
         noise = torch.randn(latents.shape, generator=self.noise_draws).to(latents)
         try:
             said = distill(
@@ -184,6 +195,7 @@ class Training:
             )
         except FloatingPointError as error:
             raise TrainingStopped("numbers are not finite", self.step, {"seen": str(error)}, "") from error
+        self.clock.lap("denoiser")
         return said, latents
 
     def _penalties(self, field: Field, reach: Float[Tensor, "X Y Z"]) -> dict[str, Tensor]:

@@ -46,8 +46,7 @@ def distill(
     require_finite("the latents of the renders", latents, step)
     alpha_bar = teacher.alphas_cumprod[timesteps].to(latents)
     noisy = noise_latents(latents, noise, alpha_bar)
-    unconditional, conditional = teacher.predict_noise(noisy, timesteps, rays)
-    predicted = guided_noise(unconditional, conditional, guidance_scale)
+    predicted = guided_prediction(teacher, noisy, timesteps, rays, guidance_scale)
     require_finite("the teacher's noise prediction", predicted, step)
     if clamp:
         predicted = clamp_noise(noisy, predicted, alpha_bar, known_range(teacher))
@@ -56,6 +55,19 @@ def distill(
         clean=clean_estimate(noisy, predicted, alpha_bar),
         residual=(predicted - noise).square().mean(dim=(1, 2, 3)),
     )
+
+
+def guided_prediction(
+    teacher: Teacher,
+    noisy: Float[Tensor, "views channels rows columns"],
+    timesteps: Int[Tensor, " views"],
+    rays: RayBundle | None,
+    scale: float,
+) -> Float[Tensor, "views channels rows columns"]:
+    """The teacher's prediction, guided; scale 1 needs only half of the question."""
+    if scale == 1:
+        return teacher.predict_conditional(noisy, timesteps, rays)
+    return guided_noise(*teacher.predict_noise(noisy, timesteps, rays), scale)
 
 
 def known_range(teacher: Teacher) -> Float[Tensor, "channels 2"]:

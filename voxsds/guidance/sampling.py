@@ -5,8 +5,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from voxsds.cameras import RayBundle
-from voxsds.guidance.distill import known_range
-from voxsds.guidance.sds import clamp_noise, clean_estimate, guided_noise, noise_latents
+from voxsds.guidance.distill import guided_prediction, known_range
+from voxsds.guidance.sds import clamp_noise, clean_estimate, noise_latents
 from voxsds.guidance.teacher import Teacher
 
 
@@ -38,7 +38,7 @@ def sample(
     latents = noise
     for t, alpha_bar, next_alpha_bar in zip(schedule, alpha_bars, alpha_bars[1:], strict=False):
         batch = alpha_bar.expand(len(noise))
-        predicted = guided_noise(*teacher.predict_noise(latents, t.expand(len(noise)), rays), guidance_scale)
+        predicted = guided_prediction(teacher, latents, t.expand(len(noise)), rays, guidance_scale)
         if clamp:
             predicted = clamp_noise(latents, predicted, batch, known_range(teacher))
         clean = clean_estimate(latents, predicted, batch)

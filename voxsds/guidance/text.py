@@ -122,14 +122,14 @@ class Conditioning:
     pooled: Float[Tensor, "2 pooled"]
     time_ids: Float[Tensor, "2 6"]  # original size, crop, target size: heights before widths, pixels
 
-    def arguments(self, views: int, dtype: torch.dtype) -> dict:
-        """Arguments of the UNet for a batch of `views` unconditional and then `views` conditional."""
-        context, pooled, time_ids = (
-            rows.to(dtype).repeat_interleave(views, dim=0)
-            for rows in (self.context, self.pooled, self.time_ids)
-        )
-        added = {"text_embeds": pooled, "time_ids": time_ids}
-        return {"encoder_hidden_states": context, "added_cond_kwargs": added}
+    def batch(self, views: int, dtype: torch.dtype, rows: tuple[int, ...] = (0, 1)) -> list[Tensor]:
+        """Context, pooled and time ids of `views` unconditional and then `views` conditional views.
+
+        With `rows` (1,) of conditional ones alone.
+        """
+        chosen = list(rows)
+        tables = self.context, self.pooled, self.time_ids
+        return [table[chosen].to(dtype).repeat_interleave(views, dim=0) for table in tables]
 
 
 def encode_conditioning(
