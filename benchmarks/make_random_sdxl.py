@@ -7,7 +7,7 @@ but take the time and memory that the real ones take. FOLDER gets
     vae/      as madebyollin/sdxl-vae-fp16-fix
     taesdxl/  as madebyollin/taesdxl
     sdxl_lightning_4step_unet.safetensors, sdxl_lightning_4step_lora.safetensors  as ByteDance/SDXL-Lightning
-    params.yaml  the project's, with these files as the teachers `sdxl` and `sdxl-lightning`
+    params.yaml  the project's, for map 2, with these files as the teachers `sdxl` and `sdxl-lightning`
 """
 
 import argparse
@@ -225,7 +225,7 @@ def write_params(file: Path, folder: Path) -> None:
     sources = {"model": str(folder / "base"), "vae": str(folder / "vae"), "local_files_only": True}
     params["teachers"]["sdxl"] |= sources
     params["teachers"]["sdxl-lightning"] |= sources | {"unet": str(folder / UNET)}
-    params["guidance"] = "sdxl-lightning"
+    params |= {"guidance": "sdxl-lightning", "map_id": 2}
     file.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
 
 

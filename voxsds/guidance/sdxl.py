@@ -206,7 +206,7 @@ def read_schedule(folder: PipelineFolder) -> tuple[Float[Tensor, " steps"], bool
 
 
 def load_unet(folder: PipelineFolder, settings: TeacherSettings, device: str) -> UNet2DConditionModel:
-    """The folder's UNet, with the weights of `settings.unet` in their stead and those of `settings.lora` on top.
+    """The folder's UNet; its weights those of `settings.unet` where given, with `settings.lora` on top.
 
     ValueError that says which weights are missing or too much, in the model's own files too.
     """
