@@ -65,9 +65,15 @@ class Original:
         """nvdiffrast, or what stands in for it where it is not installed."""
         return "nvdiffrast" if importlib.util.find_spec("nvdiffrast") else "auto"
 
+    @property
+    def bytes(self) -> int:
+        """What its networks take."""
+        every = (*self.unet.parameters(), *self.vae.parameters())
+        return sum(parameter.numel() * parameter.element_size() for parameter in every)
+
     def step(self, run: Training) -> None:
         """One step with the views and the optimizer of `run`, and torch's own choice of algorithms."""
-        with torch.backends.cudnn.flags(benchmark=False, allow_tf32=True):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False):
             self._step(run)
 
     def _step(self, run: Training) -> None:
@@ -80,8 +86,9 @@ class Original:
         t = torch.tensor([499], device=latents.device)
         noise = torch.randn_like(latents)
         noisy = noise_latents(latents, noise, teacher.alphas_cumprod[t]).to(self.unet.dtype)
+        told = teacher.conditioning.batch(1, noisy.dtype)
         predicted = [
-            ask(self.unet, noisy, t, *teacher.conditioning.batch(1, noisy.dtype, (which,))).float()
+            ask(self.unet, noisy, t, *(table[which : which + 1] for table in told)).float()
             for which in (0, 1)
         ]
         loss = F.mse_loss(guided_noise(predicted[0], predicted[1], self.guidance_scale), noise)

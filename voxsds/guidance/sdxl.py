@@ -114,7 +114,7 @@ class SdxlTeacher:
         Float[Tensor, "views channels rows columns"],
     ]:
         """Unconditional and conditional prediction of the noise, in the dtype of `noisy`."""
-        unconditional, conditional = self._predict(noisy, timesteps, (0, 1))
+        unconditional, conditional = self._predict(noisy, timesteps, 0)
         return unconditional, conditional
 
     @torch.no_grad()
@@ -124,21 +124,21 @@ class SdxlTeacher:
         timesteps: Int[Tensor, " views"],
         rays: RayBundle | None = None,
     ) -> Float[Tensor, "views channels rows columns"]:
-        return self._predict(noisy, timesteps, (1,))[0]
+        return self._predict(noisy, timesteps, 1)[0]
 
-    def _predict(self, noisy: Tensor, timesteps: Tensor, rows: tuple[int, ...]) -> list[Tensor]:
-        """The prediction under each of the conditioning's `rows`, from one forward; or one a view."""
+    def _predict(self, noisy: Tensor, timesteps: Tensor, first: int) -> list[Tensor]:
+        """The predictions under the conditioning's rows from `first` on, from one forward; or one a view."""
         if self.settings.low_memory and len(noisy) > 1:
             each = [
-                self._predict(n, t, rows) for n, t in zip(noisy.split(1), timesteps.split(1), strict=True)
+                self._predict(n, t, first) for n, t in zip(noisy.split(1), timesteps.split(1), strict=True)
             ]
             return [torch.cat(views) for views in zip(*each, strict=True)]
-        dtype, times = self.unet.dtype, len(rows)
+        dtype, times = self.unet.dtype, 2 - first
         every = noisy.repeat(times, 1, 1, 1)
         predicted = self.denoise(
             every.to(dtype=dtype, memory_format=torch.channels_last),
             timesteps.repeat(times),
-            *self.conditioning.batch(len(noisy), dtype, rows),
+            *self.conditioning.batch(len(noisy), dtype, first),
         ).to(noisy)
         if self.predicts_velocity:
             predicted = noise_from_velocity(every, predicted, self.alphas_cumprod[timesteps].repeat(times))
@@ -218,20 +218,20 @@ def load_unet(folder: PipelineFolder, settings: TeacherSettings, device: str) ->
         unet = load_model(UNet2DConditionModel, path, folder.variant, dtype)
     else:
         file = locate(settings.unet, [], settings.local_files_only)
-        unet = unet_of_checkpoint(file, path / "config.json").to(dtype)
+        unet = unet_of_checkpoint(file, path / "config.json", dtype)
     unet = frozen(unet, device)
     if settings.lora is not None:
         add_lora(unet, locate(settings.lora, [], settings.local_files_only))
     return unet
 
 
-def unet_of_checkpoint(file: Path, config: Path) -> UNet2DConditionModel:
+def unet_of_checkpoint(file: Path, config: Path, dtype: torch.dtype) -> UNet2DConditionModel:
     """The UNet of `config` with the weights of one file; ValueError where they do not fit."""
     with torch.device("meta"):  # no time and memory for weights that are replaced at once
         unet = UNet2DConditionModel(**_arguments(read_json(config)))
     weights = load_file(file)
     require_fit(weights, unet.state_dict(), file, f"the UNet of {config}")
-    unet.load_state_dict(weights, assign=True)
+    unet.load_state_dict({name: weight.to(dtype) for name, weight in weights.items()}, assign=True)
     return unet
 
 

@@ -122,14 +122,13 @@ class Conditioning:
     pooled: Float[Tensor, "2 pooled"]
     time_ids: Float[Tensor, "2 6"]  # original size, crop, target size: heights before widths, pixels
 
-    def batch(self, views: int, dtype: torch.dtype, rows: tuple[int, ...] = (0, 1)) -> list[Tensor]:
+    def batch(self, views: int, dtype: torch.dtype, first: int = 0) -> list[Tensor]:
         """Context, pooled and time ids of `views` unconditional and then `views` conditional views.
 
-        With `rows` (1,) of conditional ones alone.
+        With `first` 1 of the conditional ones alone.
         """
-        chosen = list(rows)
         tables = self.context, self.pooled, self.time_ids
-        return [table[chosen].to(dtype).repeat_interleave(views, dim=0) for table in tables]
+        return [table[first:].to(dtype).repeat_interleave(views, dim=0) for table in tables]
 
 
 def encode_conditioning(
