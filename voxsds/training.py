@@ -175,19 +175,20 @@ class Training:
         """The teacher's opinion of the images, and the latents that it is about."""
         knobs = self.recipe.teacher
         images = rendering.rgba[:, :3]
+        asked = timesteps.to(images.device)  # a copy waits for the device: not behind the encoder
         if (ratio := knobs.pixel_clip) is not None:
             images.register_hook(lambda gradient: sds.clip_pixels(gradient, ratio))
         images.register_hook(lambda _: self.clock.lap("encoder backward"))
         latents = self.teacher.encode(images)
         self.clock.lap("encode")
-        noise = torch.randn(latents.shape, generator=self.noise_draws).to(latents)
+        noise = torch.randn(latents.shape, generator=self.noise_draws, pin_memory=latents.is_cuda)
         try:
             said = distill(
                 self.teacher,
                 latents,
                 rays,
-                timesteps.to(latents.device),
-                noise,
+                asked,
+                noise.to(latents, non_blocking=True),
                 guidance_scale=knobs.guidance_scale,
                 weight_kind=knobs.weight,
                 clamp=knobs.clamp,

@@ -55,8 +55,8 @@ def views(shape: tuple[int, int, int], frame: Frame, size: int) -> list[Camera]:
 def teacher_settings(**changes) -> TeacherSettings:
     """Those of an ideal teacher: no guidance needed."""
     knobs = dict(
-        kind="oracle", model="target.json", unet=None, lora=None, vae=None, variant=None, local_files_only=True,
-        negative_prompt=None, resolution=48, guidance_scale=1.0, weight="as",
+        kind="oracle", model="target.json", unet=None, lora=None, vae=None, variant=None,
+        local_files_only=True, negative_prompt=None, resolution=48, guidance_scale=1.0, weight="as",
         t_min=(0.02, 0.02), t_max=(0.98, 0.5),
         timesteps=None, clamp=False, pixel_clip=None, dtype="float32", vae_dtype="float32",
         low_memory=False,

@@ -100,8 +100,13 @@ def posterior_mean(model: AutoencoderKL | AutoencoderTiny, low_memory: bool) -> 
     if low_memory:
         if isinstance(model, AutoencoderKL):  # diffusers' tiny one forgets to scale its input then
             model.enable_gradient_checkpointing()
-        return lambda pixels: torch.cat([mean(image) for image in pixels.split(1)])
-    return ReplayedWithGradient(mean) if model.device.type == "cuda" else mean
+        return an_image_at_a_time(mean)
+    return ReplayedWithGradient(mean, an_image_at_a_time(mean)) if model.device.type == "cuda" else mean
+
+
+def an_image_at_a_time(mean: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The same of each image apart: its largest tensors are for one only, and one fills a large GPU."""
+    return lambda pixels: torch.cat([mean(image) for image in pixels.split(1)])
 
 
 def latent_scale(config: dict) -> tuple[Float[Tensor, "#channels 1 1"], Float[Tensor, "#channels 1 1"]]:

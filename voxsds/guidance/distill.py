@@ -43,10 +43,11 @@ def distill(
     step: int,
 ) -> Distillation:
     """The SDS gradient at `latents`; FloatingPointError where latents or prediction are not finite."""
-    require_finite("the latents of the renders", latents, step)
     alpha_bar = teacher.alphas_cumprod[timesteps].to(latents)
     noisy = noise_latents(latents, noise, alpha_bar)
     predicted = guided_prediction(teacher, noisy, timesteps, rays, guidance_scale)
+    # Not before: it waits for the device, which has the whole question to work on meanwhile.
+    require_finite("the latents of the renders", latents, step)
     require_finite("the teacher's noise prediction", predicted, step)
     if clamp:
         predicted = clamp_noise(noisy, predicted, alpha_bar, known_range(teacher))

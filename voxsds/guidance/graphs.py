@@ -53,16 +53,16 @@ class ReplayedWithGradient:
     """`function` of one CUDA tensor to one tensor, differentiable in it; otherwise as `Replayed`.
 
     What is returned is overwritten by the next call of the same shape, and what the forward keeps for
-    the backward stays allocated.
+    the backward stays allocated. `plain` does the same where no gradient is wanted, without a graph.
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor]):
-        self._function = function
+    def __init__(self, function: Callable[[Tensor], Tensor], plain: Callable[[Tensor], Tensor]):
+        self._function, self._plain = function, plain
         self._recorded: dict[tuple, Callable[[Tensor], Tensor]] = {}
 
     def __call__(self, tensor: Tensor) -> Tensor:
         if not (torch.is_grad_enabled() and tensor.requires_grad):
-            return self._function(tensor)
+            return self._plain(tensor)
         key = (tensor.shape, tensor.stride(), tensor.dtype)
         if key not in self._recorded:
             sample = tensor.detach().clone().requires_grad_()

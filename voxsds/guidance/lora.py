@@ -50,7 +50,7 @@ def add_lora(network: nn.Module, file: Path) -> None:
     for name in pairs:
         weight = layers[name].weight
         down = stored[f"{name}.lora_down.weight"].to(weight.device)
-        alpha = stored[f"{name}.alpha"].item() if f"{name}.alpha" in stored else len(down)
+        alpha = float(stored.get(f"{name}.alpha", len(down)))
         up = stored[f"{name}.lora_up.weight"].to(weight.device)
         weight.copy_(weight.float() + lora_change(down, up, alpha).reshape(weight.shape))
 

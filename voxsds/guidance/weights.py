@@ -1,6 +1,6 @@
 """Weights read from files into networks: all of them, and no others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,12 +30,17 @@ def load_model(kind: Any, path: Path, variant: str | None, dtype: torch.dtype) -
         )
     except RuntimeError as error:  # of a shape; its message names them
         raise ValueError(f"the weights in {path} do not fit its config.json: {error}") from error
-    wrong = _described({"missing": found["missing_keys"], "unexpected": found["unexpected_keys"]})
+    require_all(path, missing=found["missing_keys"], unexpected=found["unexpected_keys"])
+    return model
+
+
+def require_all(path: Path, missing: Iterable[str], unexpected: Iterable[str] = ()) -> None:
+    """ValueError that names the weights which the files of a model's folder lack, or have too much."""
+    wrong = _described({"missing": sorted(missing), "unexpected": sorted(unexpected)})
     if wrong:
         raise ValueError(
             f"the weights in {path} do not fit its config.json: {wrong}. Get the folder again, whole"
         )
-    return model
 
 
 def require_fit(
@@ -59,11 +64,11 @@ def require_fit(
 
 
 def _described(kinds: Mapping[str, Sequence[str]]) -> str:
-    """For example "2 weights missing (a, b); 9 unexpected (c, d, e, ...)"; empty where all is well."""
+    """For example "weights: 2 missing (a, b); 9 unexpected (c, d, e, ...)"; empty where all is well."""
     parts = []
     for kind, names in kinds.items():
         if names:
-            shown = ", ".join(list(names)[:NAMED]) + (", ..." if len(names) > NAMED else "")
+            shown = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
             parts.append(f"{len(names)} {kind} ({shown})")
     return "weights: " + "; ".join(parts) if parts else ""
 
