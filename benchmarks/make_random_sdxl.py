@@ -13,23 +13,20 @@ but take the time and memory that the real ones take. FOLDER gets
 import argparse
 import os
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 import yaml
-from diffusers import (
-    AutoencoderKL,
-    AutoencoderTiny,
-    EulerDiscreteScheduler,
-    StableDiffusionXLPipeline,
-    UNet2DConditionModel,
-)
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import StableDiffusionXLPipeline
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from teacher.tokenizer import train_tokenizer
 
@@ -121,7 +118,7 @@ def vae_arguments(scale: Scale) -> dict[str, Any]:
     }
 
 
-def text_config(scale: Scale, which: int, tokenizer: CLIPTokenizer) -> CLIPTextConfig:
+def text_config(scale: Scale, which: int, tokenizer: Any) -> CLIPTextConfig:
     """Of the first or the second text encoder, 0 or 1."""
     return CLIPTextConfig(
         vocab_size=scale.vocabulary,
@@ -195,15 +192,18 @@ def write_folder(folder: Path, scale: Scale, device: str, seed: int = 0) -> None
 
 
 def base_pipeline(scale: Scale, device: str, generator: torch.Generator) -> StableDiffusionXLPipeline:
-    tokenizer = train_tokenizer(CAPTIONS, 540, scale.tokens)
+    tokenizer: Any = train_tokenizer(CAPTIONS, 540, scale.tokens)
     texts = [text_config(scale, which, tokenizer) for which in (0, 1)]
     with torch.device("meta"):
-        models: Iterable[nn.Module] = (
+        models: tuple[Any, ...] = (
             UNet2DConditionModel(**unet_arguments(scale)),
             AutoencoderKL(**vae_arguments(scale)),
             CLIPTextModel(texts[0]),
             CLIPTextModelWithProjection(texts[1]),
         )
+    scheduler: Any = EulerDiscreteScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+    )
     unet, vae, first, second = (random_weights(model, device, generator) for model in models)
     return StableDiffusionXLPipeline(
         unet=unet,
@@ -212,9 +212,7 @@ def base_pipeline(scale: Scale, device: str, generator: torch.Generator) -> Stab
         text_encoder_2=second,
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
-        scheduler=EulerDiscreteScheduler(
-            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
-        ),
+        scheduler=scheduler,
         add_watermarker=False,
     )
 

@@ -1,6 +1,7 @@
 """Diffusers' networks as they run fastest on CUDA: same numbers, fewer passes through memory."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from diffusers.models.activations import GEGLU
@@ -21,19 +22,24 @@ def fuse(model: nn.Module) -> None:
     Gradients reach inputs alone, and none pass through the gates.
     """
     for module in model.modules():
-        if isinstance(module, ResnetBlock2D) and isinstance(module.nonlinearity, nn.SiLU):
-            module.norm1, module.norm2 = GroupNormSilu(module.norm1, True), GroupNormSilu(module.norm2, True)
-            module.nonlinearity = nn.Identity()
-            if module.time_emb_proj is not None:  # it had the same SiLU before it
-                module.time_emb_proj = nn.Sequential(nn.SiLU(), module.time_emb_proj)
-        elif isinstance(module, Transformer2DModel) and isinstance(module.norm, nn.GroupNorm):
-            module.norm = GroupNormSilu(module.norm, False)
+        part: Any = module  # diffusers declares its parts as what they are, not as what may take their place
+        if isinstance(module, ResnetBlock2D) and isinstance(part.nonlinearity, nn.SiLU):
+            _fuse_resnet(part)
+        elif isinstance(module, Transformer2DModel) and isinstance(part.norm, nn.GroupNorm):
+            part.norm = GroupNormSilu(part.norm, False)
         elif isinstance(module, GEGLU):
-            module.forward = partial(_gate, module.proj)
-        elif isinstance(module, Attention) and module.group_norm is not None and module.heads == 1:
-            module.set_processor(WideHead(module.group_norm))
-        elif isinstance(getattr(module, "conv_norm_out", None), nn.GroupNorm):
-            module.conv_norm_out, module.conv_act = GroupNormSilu(module.conv_norm_out, True), nn.Identity()
+            part.forward = partial(_gate, part.proj)
+        elif isinstance(module, Attention) and part.group_norm is not None and part.heads == 1:
+            part.set_processor(WideHead(part.group_norm))
+        elif isinstance(getattr(part, "conv_norm_out", None), nn.GroupNorm):
+            part.conv_norm_out, part.conv_act = GroupNormSilu(part.conv_norm_out, True), nn.Identity()
+
+
+def _fuse_resnet(block: Any) -> None:
+    block.norm1, block.norm2 = GroupNormSilu(block.norm1, True), GroupNormSilu(block.norm2, True)
+    block.nonlinearity = nn.Identity()
+    if block.time_emb_proj is not None:  # it had the same SiLU before it
+        block.time_emb_proj = nn.Sequential(nn.SiLU(), block.time_emb_proj)
 
 
 def _gate(projection: nn.Linear, rows: Tensor) -> Tensor:
@@ -53,7 +59,7 @@ class WideHead:
 
     def __call__(
         self,
-        attention: Attention,
+        attention: Any,  # whose projections these are
         hidden: Float[Tensor, "images channels height width"],
         encoder_hidden_states: None = None,  # these three are for UNets; an autoencoder passes None
         attention_mask: None = None,

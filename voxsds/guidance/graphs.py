@@ -4,6 +4,7 @@ SDXL's UNet is some 3,000 kernels, which Python starts more slowly than an H100 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,7 +59,7 @@ class ReplayedWithGradient:
 
     def __init__(self, function: Callable[[Tensor], Tensor], plain: Callable[[Tensor], Tensor]):
         self._function, self._plain = function, plain
-        self._recorded: dict[tuple, Callable[[Tensor], Tensor]] = {}
+        self._recorded: dict[tuple, Any] = {}
 
     def __call__(self, tensor: Tensor) -> Tensor:
         if not (torch.is_grad_enabled() and tensor.requires_grad):

@@ -55,7 +55,9 @@ def add_lora(network: nn.Module, file: Path) -> None:
         weight.copy_(weight.float() + lora_change(down, up, alpha).reshape(weight.shape))
 
 
-def _misfit(name: str, stored: Mapping[str, Tensor], layers: Mapping[str, nn.Module]) -> str | None:
+def _misfit(
+    name: str, stored: Mapping[str, Tensor], layers: Mapping[str, nn.Linear | nn.Conv2d]
+) -> str | None:
     """What is wrong with the entries of one module; None where nothing is."""
     if name not in layers:
         return f"{name} is no layer of it"
