@@ -19,7 +19,7 @@ def identity(job: Job, device: str) -> str:
     """Changes with what a run's figures depend on: parameters, models, maps, the library's source."""
     teacher = job.params["teachers"][job.params["guidance"]]
     inputs = (
-        *(str(teacher[name]) for name in ("model", "unet", "vae")),
+        *(str(teacher[name]) for name in ("model", "unet", "lora", "vae")),
         job.params["validate"]["evaluator"],
         f"maps/{job.case.map}/map.json",
         f"datasets/{job.case.map}/metadata.json",

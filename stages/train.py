@@ -80,7 +80,8 @@ def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -
         return
     warn(params["prompt"], teacher, recipe, start)
     determining = {name: params[name] for name in DETERMINING} | {"teacher": asdict(recipe.teacher)}
-    weights = [Path(p) for p in (recipe.teacher.model, recipe.teacher.unet, recipe.teacher.vae) if p]
+    teacher_files = recipe.teacher.model, recipe.teacher.unet, recipe.teacher.lora, recipe.teacher.vae
+    weights = [Path(p) for p in teacher_files if p]
     inputs = [OUT / "grid", dataset / "metadata.json", *filter(Path.exists, weights)]
     run_id = fingerprint(determining, [*inputs, *imported_sources("voxsds")])
     with Checkpoint(checkpoint_root() / run_id) as checkpoint:

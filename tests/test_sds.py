@@ -178,7 +178,7 @@ def test_trailing_steps_are_those_of_lightning():
 @pytest.mark.parametrize(
     "file, timesteps, named",
     [
-        ("sdxl_lightning_4step_lora.safetensors", (249,), "LoRA"),
+        ("sdxl_lightning_4step_lora.safetensors", (249,), "holds a lora: set `lora` to it"),
         ("sdxl_lightning_1step_unet_x0.safetensors", (999,), "1-step"),
         ("sdxl_lightning_4step_unet.safetensors", None, r"\[249, 499, 749, 999\]"),
         ("sdxl_lightning_4step_unet.safetensors", (249, 500), r"\[249, 499, 749, 999\]"),
@@ -186,12 +186,12 @@ def test_trailing_steps_are_those_of_lightning():
 )
 def test_a_lightning_network_is_not_asked_what_it_never_learned(file, timesteps, named):
     with pytest.raises(ValueError, match=named):
-        check_checkpoint(file, timesteps, 1.0)
+        check_checkpoint(file, "unet", timesteps, 1.0)
 
 
 def test_guiding_a_lightning_network_twice_is_said():
     with pytest.warns(UserWarning, match="guides twice"):
-        check_checkpoint("sdxl_lightning_4step_unet.safetensors", (249,), 7.5)
+        check_checkpoint("sdxl_lightning_4step_unet.safetensors", "unet", (249,), 7.5)
 
 
 def test_share_of_known_words():

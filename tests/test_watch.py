@@ -130,7 +130,7 @@ def test_the_page_shows_steps_images_and_curves_and_no_html_of_the_prompt(log, t
 def test_a_finished_run_is_called_finished(log, tmp_path):
     for step in range(STEPS):
         log.add(record(step))
-    log.finish(STEPS)
+    log.finish(STEPS, {})
     progress = read_progress(tmp_path, now=4e9)
     assert progress.finished and not progress.stalled and progress.seconds_left is None
     assert "finished" in now_html(progress)

@@ -108,8 +108,8 @@ class RunLog:
         self._moments[name] = packed(blocks)
         write_bytes(self.folder / name, self._moments[name])
 
-    def finish(self, steps_asked: int) -> None:
-        """Writes the figures of the run."""
+    def finish(self, steps_asked: int, parts: Mapping[str, float]) -> None:
+        """Writes the figures of the run; `parts` are milliseconds of the parts of a step."""
         probes = [row["probe"]["eps"] for row in self._rows if row["probe"]]
         last, seconds = self._rows[-1], self.seconds
         figures = {
@@ -123,6 +123,7 @@ class RunLog:
                 "seconds": round(seconds, 3),
                 "ms_per_step": round(1000 * seconds / len(self._rows), 2),
                 "peak_memory_mb": _peak_memory_mb(),
+                "parts_ms": {name: round(ms, 3) for name, ms in parts.items()},
             },
         }
         write_json(self.logs / "metrics.json", figures)
@@ -187,7 +188,9 @@ def keep(training: Training, log: RunLog, checkpoint: Checkpoint) -> None:
             if caught:
                 checkpoint.leave(done, caught)
             show(record)
-    log.finish(settings.steps)
+    parts = training.clock.medians()
+    print("a step, ms:", ", ".join(f"{name} {ms:.1f}" for name, ms in parts.items()), file=sys.stderr)
+    log.finish(settings.steps, parts)
 
 
 def follow(training: Training) -> None:

@@ -34,6 +34,7 @@ from voxsds.recipe import Recipe
 from voxsds.render import Rendering, render
 from voxsds.schedules import Geometric, Linear
 from voxsds.shading import lit_faces
+from voxsds.stepclock import StepClock
 from voxsds.views import ViewSource
 
 PROBE_TIMESTEPS = (200, 400, 600, 800)  # one fixed view each
@@ -119,28 +120,35 @@ class Training:
         self.probe_rays = self._rays(self.source.spread(len(PROBE_TIMESTEPS)))
         self.start = self._start()
         self.reach = torch.zeros_like(grid.initial_occupancy)  # best of all steps, 0 = never seen
+        self.clock = StepClock(self.reach.device)
         self._still = 0  # steps in a row without gradient
         self._had_blocks = bool(grid.blocks().any())
 
     def advance(self) -> StepRecord:
         """One step; TrainingStopped, and the grid left as it was, where going on makes no sense."""
         step, settings = self.step, self.settings
+        self.clock.start()
         statistics = self.grid.statistics(self.scene.palette.names)
         if self._had_blocks:
             require_blocks(statistics, step)
         field = self.field()
         probed = step % settings.probe_every == 0 or step == settings.steps - 1
+        self.clock.lap("grid")
         probe_figures = self._probe(field) if probed else None
+        self.clock.lap("probe")
         views = [self.source.draw(self.camera_draws) for _ in range(settings.views)]
         rays = self._rays([camera for camera, _ in views[self.own]])
         teacher, field = self._turn(field)
         rendering = self._render(field, rays)
         self.ranks.raise_to_largest(rendering.reach)
+        self.clock.lap("render")
         timesteps = self._timesteps()
         said, latents = self._ask(teacher, rendering, rays, timesteps[self.own])
         penalties = self._penalties(field, rendering.reach)
+        self.clock.lap("penalties")
         self._backward(sds.surrogate_loss(latents, said.gradient), penalties)
         residual = self.ranks.gathered(said.residual, settings.views)
+        self.clock.lap("render backward")
         gradients = self._gradient_statistics(losses.touched(rendering.reach, field.opacity))
         record = StepRecord(
             step=step,
@@ -157,6 +165,7 @@ class Training:
             probe=probe_figures,
         )
         self._move(record.lr, rendering.reach)
+        self.clock.lap("optimiser")
         return record
 
     def field(self) -> Field:
@@ -211,24 +220,28 @@ class Training:
         """The teacher's opinion of the images, and the latents that it is about."""
         knobs = self.recipe.teacher
         images = rendering.rgba[:, :3]
+        asked = timesteps.to(images.device)  # a copy waits for the device: not behind the encoder
         if (ratio := knobs.pixel_clip) is not None:
             images.register_hook(lambda gradient: sds.clip_pixels(gradient, ratio))
+        images.register_hook(lambda _: self.clock.lap("encoder backward"))
         latents = self.teacher.encode(images)
+        self.clock.lap("encode")
         every = (self.settings.views, *latents.shape[1:])
-        noise = torch.randn(every, generator=self.noise_draws)[self.own].to(latents)
+        noise = torch.randn(every, generator=self.noise_draws, pin_memory=latents.is_cuda)[self.own]
         try:
             said = distill(
                 teacher,
                 latents,
                 rays,
-                timesteps.to(latents.device),
-                noise,
+                asked,
+                noise.to(latents, non_blocking=True),
                 knobs,
                 self.step,
                 self._start_latents(rays),
             )
         except FloatingPointError as error:
             raise TrainingStopped("numbers are not finite", self.step, {"seen": str(error)}, "") from error
+        self.clock.lap("denoiser")
         return said, latents
 
     @torch.no_grad()

@@ -37,6 +37,9 @@ class Nobody:
     def predict_noise(self, noisy, timesteps, rays):
         return noisy, 0.9 * noisy
 
+    def predict_conditional(self, noisy, timesteps, rays):
+        return 0.9 * noisy
+
 
 def run(shape: tuple[int, int, int], views: int, pixels: int, backend: str) -> Training:
     frame = Frame((shape[0] / 2, shape[2] / 2))

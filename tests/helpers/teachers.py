@@ -16,6 +16,7 @@ def teacher_settings(model: Path | str, **changes: Any) -> TeacherSettings:
         kind="sdxl",
         model=str(model),
         unet=None,
+        lora=None,
         vae=None,
         variant=None,
         local_files_only=True,
@@ -32,6 +33,7 @@ def teacher_settings(model: Path | str, **changes: Any) -> TeacherSettings:
         pixel_clip=None,
         dtype="float32",
         vae_dtype="float32",
+        low_memory=False,
     )
     return replace(plain, **changes)
 

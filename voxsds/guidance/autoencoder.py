@@ -1,44 +1,57 @@
 """SDXL's latents: what its autoencoder makes of images, scaled as its UNet was trained on them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from diffusers.utils import logging
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from voxsds.files import read_json
-from voxsds.guidance.source import PipelineFolder, frozen, locate, reading
+from voxsds.guidance.fused import fuse
+from voxsds.guidance.graphs import ReplayedWithGradient
+from voxsds.guidance.source import PipelineFolder, locate
 from voxsds.guidance.teacher import TeacherSettings
+from voxsds.guidance.weights import frozen, load_model
 
 logging.disable_progress_bar()  # of shards that take milliseconds
+
+KINDS = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
 
 
 @dataclass(frozen=True, eq=False)
 class Autoencoder:
-    """Images 0..1 to latents (mean - shift) scale, and back."""
+    """Images 0..1 to latents (mean - shift) scale, and back.
 
-    model: AutoencoderKL
+    AutoencoderTiny, distilled from SDXL's (TAESDXL), takes a twentieth of its arithmetic and makes
+    scaled latents that are nearly the same.
+    """
+
+    model: AutoencoderKL | AutoencoderTiny
     resolution: int  # pixels; images of other sizes are resized
     shift: Float[Tensor, "#channels 1 1"]
     scale: Float[Tensor, "#channels 1 1"]
+    mean: Callable[[Tensor], Tensor]  # of the posterior, unscaled, of images -1..1 in the model's type
 
     @classmethod
     def load(cls, folder: PipelineFolder, settings: TeacherSettings, device: str) -> "Autoencoder":
-        """The folder's autoencoder, or the one of `settings.vae`."""
+        """The folder's autoencoder, or the one of `settings.vae`; ValueError for one that does not fit."""
         path, variant = folder.path / "vae", folder.variant
         if settings.vae is not None:
             patterns = ["config.json", "diffusion_pytorch_model.safetensors"]
             path, variant = locate(settings.vae, patterns, settings.local_files_only), None
         config = read_json(path / "config.json")
-        if config["_class_name"] != "AutoencoderKL":
-            raise ValueError(f"{path} holds a {config['_class_name']}; an AutoencoderKL is needed")
+        if (kind := KINDS.get(config["_class_name"])) is None:
+            raise ValueError(f"{path} holds a {config['_class_name']}; one of {', '.join(KINDS)} is needed")
         dtype = getattr(torch, settings.vae_dtype)
-        model = frozen(AutoencoderKL.from_pretrained(path, variant=variant, **reading(dtype)), device)
+        model = frozen(load_model(kind, path, variant, dtype), device)
         shift, scale = (value.to(device) for value in latent_scale(dict(model.config)))
-        autoencoder = cls(model, settings.resolution, shift, scale)
+        mean = posterior_mean(model, settings.low_memory)
+        autoencoder = cls(model, settings.resolution, shift, scale, mean)
         if settings.resolution % autoencoder.factor:
             raise ValueError(
                 f"resolution {settings.resolution} is not a multiple of {autoencoder.factor}, the pixels "
@@ -49,15 +62,15 @@ class Autoencoder:
     @property
     def factor(self) -> int:
         """Pixels along the side of one latent."""
-        return 2 ** (len(self.model.config["block_out_channels"]) - 1)
+        config = self.model.config
+        return 2 ** (len(config.get("encoder_block_out_channels", config["block_out_channels"])) - 1)
 
     def encode(
         self, images: Float[Tensor, "views 3 height width"]
     ) -> Float[Tensor, "views channels rows columns"]:
         """(mean of the posterior - shift) scale, in float32. The mean, not a sample: less noise."""
         pixels = self._as_taken(resized(images, self.resolution) * 2 - 1)
-        mean = self.model.encode(pixels, return_dict=False)[0].mean
-        return (mean.float() - self.shift) * self.scale
+        return (self.mean(pixels).float() - self.shift) * self.scale
 
     @torch.no_grad()
     def decode(
@@ -68,6 +81,32 @@ class Autoencoder:
 
     def _as_taken(self, tensor: Tensor) -> Tensor:
         return tensor.to(dtype=self.model.dtype, memory_format=torch.channels_last)
+
+
+def posterior_mean(model: AutoencoderKL | AutoencoderTiny, low_memory: bool) -> Callable[[Tensor], Tensor]:
+    """The encoder as a function of images, as fast as the device allows, or with as little memory.
+
+    With `low_memory` an image at a time, and blocks are computed again in the backward.
+    """
+
+    def mean(pixels: Tensor) -> Tensor:
+        made = model.encode(pixels, return_dict=False)[0]
+        return made if isinstance(made, Tensor) else made.mean
+
+    if model.device.type == "cuda":
+        # Which algorithm is fastest is tried out, and may differ from run to run where it may.
+        torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
+        fuse(model)
+    if low_memory:
+        if isinstance(model, AutoencoderKL):  # diffusers' tiny one forgets to scale its input then
+            model.enable_gradient_checkpointing()
+        return an_image_at_a_time(mean)
+    return ReplayedWithGradient(mean, an_image_at_a_time(mean)) if model.device.type == "cuda" else mean
+
+
+def an_image_at_a_time(mean: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The same of each image apart: its largest tensors are for one only, and one fills a large GPU."""
+    return lambda pixels: torch.cat([mean(image) for image in pixels.split(1)])
 
 
 def latent_scale(config: dict) -> tuple[Float[Tensor, "#channels 1 1"], Float[Tensor, "#channels 1 1"]]:

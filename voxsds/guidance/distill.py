@@ -52,7 +52,6 @@ def distill(
         jump    the noise that several steps of the teacher's own leave behind, against the noise that was
                 drawn: w (a / s) (z - x0_hat), a pull to an image that the teacher finished
     """
-    require_finite("the latents of the renders", latents, step)
     alpha_bar = teacher.alphas_cumprod[timesteps].to(latents)
     noisy = noise_latents(latents, noise, alpha_bar)
     scale, reference = knobs.guidance_scale, noise
@@ -70,6 +69,8 @@ def distill(
             predicted = noise_between(clean, noisy, alpha_bar)
         case _:
             assert_never(knobs.method)
+    # Not before: this waits for the device, which has the whole question to work on meanwhile.
+    require_finite("the latents of the renders", latents, step)
     require_finite("the teacher's noise prediction", predicted, step)
     if knobs.clamp and knobs.method != "jump":  # whose every step was
         predicted = clamped(teacher, noisy, predicted, alpha_bar)

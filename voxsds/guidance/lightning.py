@@ -21,15 +21,24 @@ def own_timesteps(checkpoint: str) -> tuple[int, ...] | None:
     return match and tuple(sorted(trailing_timesteps(int(match["steps"])).tolist()))
 
 
-def check_checkpoint(checkpoint: str, timesteps: tuple[int, ...] | None, guidance_scale: float) -> None:
-    """ValueError where a Lightning checkpoint cannot be asked as set; a warning where it should not."""
+def check_checkpoint(
+    checkpoint: str, form: str, timesteps: tuple[int, ...] | None, guidance_scale: float
+) -> None:
+    """ValueError where a Lightning checkpoint cannot be asked as set; a warning where it should not.
+
+    `form` is what it is given as, unet or lora.
+    """
     match, own = _NAME.search(checkpoint), own_timesteps(checkpoint)
     if match is None or own is None:
         return
-    if match["form"] == "lora" or match["x0"]:
+    if match["x0"]:
         raise ValueError(
-            f"{checkpoint}: neither LoRA files nor the 1-step network, which predicts images instead of "
-            "noise, can be used; take sdxl_lightning_2step_unet, _4step_unet or _8step_unet.safetensors"
+            f"{checkpoint}: the 1-step network predicts images instead of noise and cannot be used; take "
+            "sdxl_lightning_2step_unet, _4step_unet or _8step_unet.safetensors"
+        )
+    if match["form"] != form:
+        raise ValueError(
+            f"{checkpoint} is given as `{form}` but holds a {match['form']}: set `{match['form']}` to it"
         )
     if not timesteps or not set(own).issuperset(timesteps):
         raise ValueError(

@@ -25,7 +25,7 @@ VAE_PATTERNS = ("config.json", "diffusion_pytorch_model.safetensors")
 class Source:
     """One of the things that a teacher is put together from."""
 
-    role: str  # model, unet, vae
+    role: str  # model, unet, lora, vae
     name: str  # as in params.yaml
     problem: str | None  # why it cannot be used as it is; None: it is here and whole
     download: int | None  # bytes to get from the Hub; None where it is here or was not asked for
@@ -58,7 +58,7 @@ def needs_of(settings: TeacherSettings, ask_hub: bool = False) -> Needs:
 
 
 def _named(settings: TeacherSettings) -> list[tuple[str, str]]:
-    sources = (("model", settings.model), ("unet", settings.unet), ("vae", settings.vae))
+    sources = [(role, getattr(settings, role)) for role in ("model", "unet", "lora", "vae")]
     return [(role, name) for role, name in sources if name is not None]
 
 

@@ -104,6 +104,15 @@ class OracleTeacher:
         unconditional, conditional = (self._noise(noisy, timesteps, bank) for bank in banks)
         return unconditional, conditional
 
+    def predict_conditional(
+        self,
+        noisy: Float[Tensor, "views 3 height width"],
+        timesteps: Int[Tensor, " views"],
+        rays: RayBundle | None,
+    ) -> Float[Tensor, "views 3 height width"]:
+        """Under the conditional bank alone; nothing is saved, worlds are drawn once for both."""
+        return self.predict_noise(noisy, timesteps, rays)[1]
+
     def _noise(self, noisy: Tensor, timesteps: Tensor, bank: Tensor) -> Tensor:
         predictions = []
         for view, t in enumerate(timesteps.tolist()):

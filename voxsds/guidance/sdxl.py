@@ -1,9 +1,11 @@
 """Any model in the diffusers SDXL layout as a teacher.
 
-Only this module and autoencoder.py import diffusers.
+Only this module, autoencoder.py and fused.py import diffusers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,11 +18,15 @@ from torch import Tensor
 from voxsds.cameras import RayBundle
 from voxsds.files import read_json
 from voxsds.guidance.autoencoder import Autoencoder
+from voxsds.guidance.fused import fuse
+from voxsds.guidance.graphs import Replayed
 from voxsds.guidance.lightning import check_checkpoint
+from voxsds.guidance.lora import add_lora
 from voxsds.guidance.sds import noise_from_velocity
-from voxsds.guidance.source import PipelineFolder, frozen, locate, reading
+from voxsds.guidance.source import PipelineFolder, locate
 from voxsds.guidance.teacher import TeacherSettings
 from voxsds.guidance.text import Conditioning, encode_conditioning
+from voxsds.guidance.weights import frozen, load_model, require_fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +38,7 @@ class SdxlTeacher:
     cache: Path
     device: str
     unet: UNet2DConditionModel
+    denoise: Callable[..., Tensor]  # `ask` of the UNet; on CUDA as a graph
     autoencoder: Autoencoder
     alphas_cumprod: Float[Tensor, " steps"]
     predicts_velocity: bool
@@ -55,12 +62,18 @@ class SdxlTeacher:
         native = native_size(folder, autoencoder)
         # Before the UNet is read: it and the text encoders are not needed together.
         conditioning = encode_conditioning(folder, settings.opposite, prompt, native, cache, device)
+        unet = load_unet(folder, settings, device)
+        denoise = partial(ask, unet)
+        if device.startswith("cuda"):
+            fuse(unet)
+            denoise = Replayed(denoise)
         return cls(
             settings=settings,
             folder=folder,
             cache=cache,
             device=device,
-            unet=frozen(load_unet(folder, settings), device),
+            unet=unet,
+            denoise=denoise,
             autoencoder=autoencoder,
             alphas_cumprod=alphas_cumprod.to(device),
             predicts_velocity=predicts_velocity,
@@ -101,18 +114,50 @@ class SdxlTeacher:
         Float[Tensor, "views channels rows columns"],
     ]:
         """Unconditional and conditional prediction of the noise, in the dtype of `noisy`."""
-        dtype = self.unet.dtype
-        both = torch.cat([noisy, noisy])
-        predicted = self.unet(
-            both.to(dtype=dtype, memory_format=torch.channels_last),
-            torch.cat([timesteps, timesteps]),
-            return_dict=False,
-            **self.conditioning.arguments(len(noisy), dtype),
-        )[0].to(noisy)
-        if self.predicts_velocity:
-            predicted = noise_from_velocity(both, predicted, self.alphas_cumprod[timesteps].repeat(2))
-        unconditional, conditional = predicted.chunk(2)
+        unconditional, conditional = self._predict(noisy, timesteps, 0)
         return unconditional, conditional
+
+    @torch.no_grad()
+    def predict_conditional(
+        self,
+        noisy: Float[Tensor, "views channels rows columns"],
+        timesteps: Int[Tensor, " views"],
+        rays: RayBundle | None = None,
+    ) -> Float[Tensor, "views channels rows columns"]:
+        return self._predict(noisy, timesteps, 1)[0]
+
+    def _predict(self, noisy: Tensor, timesteps: Tensor, first: int) -> list[Tensor]:
+        """The predictions under the conditioning's rows from `first` on, from one forward; or one a view."""
+        if self.settings.low_memory and len(noisy) > 1:
+            each = [
+                self._predict(n, t, first) for n, t in zip(noisy.split(1), timesteps.split(1), strict=True)
+            ]
+            return [torch.cat(views) for views in zip(*each, strict=True)]
+        dtype, times = self.unet.dtype, 2 - first
+        every = noisy.repeat(times, 1, 1, 1)
+        predicted = self.denoise(
+            every.to(dtype=dtype, memory_format=torch.channels_last),
+            timesteps.repeat(times),
+            *self.conditioning.batch(len(noisy), dtype, first),
+        ).to(noisy)
+        if self.predicts_velocity:
+            predicted = noise_from_velocity(every, predicted, self.alphas_cumprod[timesteps].repeat(times))
+        return list(predicted.chunk(times))
+
+
+def ask(
+    unet: UNet2DConditionModel,
+    noisy: Float[Tensor, "batch channels rows columns"],
+    timesteps: Int[Tensor, " batch"],
+    context: Float[Tensor, "batch tokens features"],
+    pooled: Float[Tensor, "batch pooled"],
+    time_ids: Float[Tensor, "batch 6"],
+) -> Float[Tensor, "batch channels rows columns"]:
+    """One forward of the UNet, all that it depends on being tensors."""
+    added = {"text_embeds": pooled, "time_ids": time_ids}
+    return unet(noisy, timesteps, encoder_hidden_states=context, added_cond_kwargs=added, return_dict=False)[
+        0
+    ]
 
 
 def native_size(folder: PipelineFolder, autoencoder: Autoencoder) -> int:
@@ -160,20 +205,34 @@ def read_schedule(folder: PipelineFolder) -> tuple[Float[Tensor, " steps"], bool
     return DDIMScheduler(**{key: config[key] for key in keys}).alphas_cumprod, kind == "v_prediction"
 
 
-def load_unet(folder: PipelineFolder, settings: TeacherSettings) -> UNet2DConditionModel:
-    """The folder's UNet, with the weights of `settings.unet` where given."""
+def load_unet(folder: PipelineFolder, settings: TeacherSettings, device: str) -> UNet2DConditionModel:
+    """The folder's UNet; its weights those of `settings.unet` where given, with `settings.lora` on top.
+
+    ValueError that says which weights are missing or too much, in the model's own files too.
+    """
     path, dtype = folder.path / "unet", getattr(torch, settings.dtype)
+    for source, form in ((settings.unet, "unet"), (settings.lora, "lora")):
+        if source is not None:
+            check_checkpoint(source, form, settings.timesteps, settings.guidance_scale)
     if settings.unet is None:
-        return UNet2DConditionModel.from_pretrained(path, variant=folder.variant, **reading(dtype))
-    check_checkpoint(settings.unet, settings.timesteps, settings.guidance_scale)
-    file = locate(settings.unet, [], settings.local_files_only)
+        unet = load_model(UNet2DConditionModel, path, folder.variant, dtype)
+    else:
+        file = locate(settings.unet, [], settings.local_files_only)
+        unet = unet_of_checkpoint(file, path / "config.json", dtype)
+    unet = frozen(unet, device)
+    if settings.lora is not None:
+        add_lora(unet, locate(settings.lora, [], settings.local_files_only))
+    return unet
+
+
+def unet_of_checkpoint(file: Path, config: Path, dtype: torch.dtype) -> UNet2DConditionModel:
+    """The UNet of `config` with the weights of one file; ValueError where they do not fit."""
     with torch.device("meta"):  # no time and memory for weights that are replaced at once
-        unet = UNet2DConditionModel(**_arguments(read_json(path / "config.json")))
-    try:
-        unet.load_state_dict(load_file(file), assign=True)
-    except RuntimeError as error:
-        raise ValueError(f"{file} does not fit the UNet of {path / 'config.json'}: {error}") from error
-    return unet.to(dtype)
+        unet = UNet2DConditionModel(**_arguments(read_json(config)))
+    weights = load_file(file)
+    require_fit(weights, unet.state_dict(), file, f"the UNet of {config}")
+    unet.load_state_dict({name: weight.to(dtype) for name, weight in weights.items()}, assign=True)
+    return unet
 
 
 def _arguments(config: dict) -> dict:

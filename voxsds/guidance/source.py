@@ -3,9 +3,7 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
 
 import huggingface_hub
 import torch
@@ -15,7 +13,6 @@ from torch import Tensor
 
 from voxsds.files import read_json
 
-Model = TypeVar("Model", bound=torch.nn.Module)
 PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(/(?P<file>[^@]+))?@(?P<commit>[0-9a-f]{40})")
 _TEXT_PARTS = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2")
 
@@ -64,24 +61,6 @@ def locate(source: str, patterns: list[str], local_files_only: bool) -> Path:
             f"{source}: could not be read from the Hub or its cache ({error}); {remedy}"
         ) from error
     return Path(folder)
-
-
-def reading(dtype: torch.dtype) -> dict[str, Any]:
-    """How diffusers is to read weights: no pickles, no network, no second copy where that can be had."""
-    return {
-        "use_safetensors": True,
-        "local_files_only": True,
-        "low_cpu_mem_usage": find_spec("accelerate") is not None,
-        "torch_dtype": dtype,
-    }
-
-
-def frozen(model: Model, device: str) -> Model:
-    """`model` on `device`, only to be asked; channels_last, in which convolutions are faster."""
-    model.requires_grad_(False).eval()
-    model.to(device)
-    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return model
 
 
 @dataclass(frozen=True)

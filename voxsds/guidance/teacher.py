@@ -60,6 +60,15 @@ class Teacher(Protocol):
         """The noise in `noisy`, unconditionally and given the prompt, from one forward, no gradient."""
         ...
 
+    def predict_conditional(
+        self,
+        noisy: Float[Tensor, "views channels rows columns"],
+        timesteps: Int[Tensor, " views"],
+        rays: RayBundle | None,
+    ) -> Float[Tensor, "views channels rows columns"]:
+        """The second of `predict_noise` alone, at half its cost."""
+        ...
+
 
 @runtime_checkable
 class Promptable(Protocol):
@@ -81,7 +90,8 @@ class TeacherSettings:
     kind: Literal["sdxl", "oracle"]  # oracle: `model` is the map.json of the world to arrive at
     model: str  # source of a pipeline folder in the diffusers SDXL layout
     unet: str | None  # source of an SDXL-Lightning UNet checkpoint (.safetensors) to use in its stead
-    vae: str | None  # source of an AutoencoderKL folder to use in the model's stead
+    lora: str | None  # source of a LoRA (.safetensors) to add to the UNet's weights
+    vae: str | None  # source of an AutoencoderKL or AutoencoderTiny folder to use in the model's stead
     variant: str | None  # "fp16": read the weight files of that name, half the download
     local_files_only: bool  # never ask the Hub
     method: Literal["sds", "bridge", "jump"]  # how its opinion becomes a gradient; see distill.py
@@ -97,6 +107,7 @@ class TeacherSettings:
     pixel_clip: float | None  # limit of an image's gradient per pixel, in 90th percentiles
     dtype: Literal["float32", "bfloat16", "float16"]  # of the UNet
     vae_dtype: Literal["float32", "bfloat16"]  # float16 overflows in SDXL's autoencoder
+    low_memory: bool  # a view at a time, and the encoder's blocks again in the backward: for 12 GB
 
     def __post_init__(self) -> None:
         """ValueError with all that is out of range."""

@@ -17,6 +17,7 @@ from transformers.utils import logging
 
 from voxsds.files import atomic_path
 from voxsds.guidance.source import PipelineFolder
+from voxsds.guidance.weights import require_all
 
 logging.disable_progress_bar()  # of files that take milliseconds
 
@@ -84,18 +85,22 @@ def encode_prompts(folder: PipelineFolder, prompts: Sequence[str], device: str) 
     contexts, pooled = [], []
     for suffix, encoder in (("", CLIPTextModel), ("_2", CLIPTextModelWithProjection)):
         tokenizer = CLIPTokenizer.from_pretrained(folder.path / f"tokenizer{suffix}", local_files_only=True)
-        model: Any = encoder.from_pretrained(
-            folder.path / f"text_encoder{suffix}",
+        path = folder.path / f"text_encoder{suffix}"
+        loaded: Any = encoder.from_pretrained(
+            path,
             use_safetensors=True,
             variant=folder.variant,
             local_files_only=True,
             dtype=torch.float32,
+            output_loading_info=True,
         )
+        model, found = loaded
+        require_all(path, missing=found["missing_keys"])  # old files hold position ids too, which are unused
         model.to(device).eval()
         outputs = [model(_token_ids(tokenizer, p).to(device), output_hidden_states=True) for p in prompts]
         contexts.append([output.hidden_states[-2][0].cpu() for output in outputs])
         pooled = [output[0][0].cpu() for output in outputs]  # of the second: its text_embeds
-        del model, outputs
+        del model, loaded, outputs
     if device.startswith("cuda"):
         torch.cuda.empty_cache()
     return [PromptEmbedding(torch.cat(both, -1), p) for *both, p in zip(*contexts, pooled, strict=True)]
@@ -122,14 +127,14 @@ class Conditioning:
     pooled: Float[Tensor, "2 pooled"]
     time_ids: Float[Tensor, "2 6"]  # original size, crop, target size: heights before widths, pixels
 
-    def arguments(self, views: int, dtype: torch.dtype) -> dict:
-        """Arguments of the UNet for a batch of `views` unconditional and then `views` conditional."""
-        context, pooled, time_ids = (
-            rows.to(dtype).repeat_interleave(views, dim=0)
-            for rows in (self.context, self.pooled, self.time_ids)
-        )
-        added = {"text_embeds": pooled, "time_ids": time_ids}
-        return {"encoder_hidden_states": context, "added_cond_kwargs": added}
+    def batch(self, views: int, dtype: torch.dtype, first: int = 0) -> list[Tensor]:
+        """Context, pooled and time ids of `views` unconditional and then `views` conditional views.
+
+        With `first` 1 of the conditional ones alone.
+        """
+        tables = self.context, self.pooled, self.time_ids
+        rows = (table[first:].to(dtype) for table in tables)
+        return [row[:, None].expand(-1, views, *row.shape[1:]).flatten(0, 1) for row in rows]
 
 
 def encode_conditioning(
