@@ -19,8 +19,6 @@ from tests.helpers.pages import INSTEAD, PAGES, ROOT, commands, fenced, is_said,
 from tests.helpers.pipeline_clone import run
 from voxsds.maps import read_map
 
-pytest_plugins = ["tests.helpers.newcomer"]
-
 OWN_BUILD = "docs/your-own-build.md"
 MADE = (
     "tower.png tower.gif out_local/report/index.html datasets/5/metadata.json before.png after.webp "
@@ -142,7 +140,9 @@ def anchors(text: str) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_files_and_names_of_the_code_that_a_page_speaks_of_are_there(page: str) -> None:
-    for file, name in re.findall(r"`((?:voxsds|stages|teacher|benchmarks|tests)/[\w/]+\.py)(?:: (\w+))?`", read(page)):
+    for file, name in re.findall(
+        r"`((?:voxsds|stages|teacher|benchmarks|tests)/[\w/]+\.py)(?:: (\w+))?`", read(page)
+    ):
         assert (ROOT / file).is_file(), f"{page}: {file}"
         assert not name or name in defined(ROOT / file), f"{page}: {file}: {name}"
 
@@ -158,7 +158,9 @@ def defined(file: Path) -> set[str]:
 
 
 def test_messages_under_troubleshooting_are_those_of_the_code() -> None:
-    tables = re.findall(r"^\| message \|.*\n\|-.*\n((?:\|.*\n)+)", read("docs/troubleshooting.md"), flags=re.MULTILINE)
+    tables = re.findall(
+        r"^\| message \|.*\n\|-.*\n((?:\|.*\n)+)", read("docs/troubleshooting.md"), flags=re.MULTILINE
+    )
     quoted = [cell for table in tables for cell in re.findall(r"^\| `([^`]+)` \|", table, flags=re.MULTILINE)]
     assert len(quoted) > 20
     assert [message for message in quoted if not is_said(message)] == []

@@ -1,4 +1,4 @@
-"""A checkout as a newcomer has it after `make run`; a test module names this in pytest_plugins.
+"""A checkout as a newcomer has it after `make run`; tests take it as the fixture `project`.
 
 Teacher and evaluator have random weights and the run a few steps: this is about the path, not the result.
 """
@@ -9,8 +9,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from tests.helpers.pipeline_clone import ROOT, clone, commit, environment, run
 from tests.helpers.tiny_evaluator import save_tiny_evaluator
@@ -39,10 +37,9 @@ QUICK = {
 WORDS = "a stone castle tower on snowy hills mountain"
 
 
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_checkout(folder: Path) -> Path:
     """A clone in which `make run` was typed, with the results committed."""
-    folder = clone(tmp_path_factory.mktemp("newcomer") / "voxsds", QUICK, leave_out=["models"])
+    clone(folder, QUICK, leave_out=["models"])
     save_tiny_pipeline(folder / "models" / "tiny")
     (folder / "models" / "tiny" / "words.txt").write_text(WORDS)
     save_tiny_evaluator(folder / "models" / "evaluator")

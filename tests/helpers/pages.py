@@ -7,19 +7,26 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # In the order in which a newcomer reads them; pages that come later are found by themselves.
-FIRST = ["README.md", "docs/first-run.md", "docs/your-own-build.md", "docs/sweeps.md", "docs/troubleshooting.md"]
+FIRST = [
+    "README.md",
+    "docs/first-run.md",
+    "docs/your-own-build.md",
+    "docs/sweeps.md",
+    "docs/troubleshooting.md",
+]
 FOUND = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").glob("*.md"))
 PAGES = [*FIRST, *(page for page in FOUND if page not in FIRST), "CONTRIBUTING.md"]
 
+OTHERS = "torchrun|accelerate|git clone|sudo|apt-get|pip|hf|nvidia-smi|ffmpeg"
 # What cannot be run as it stands, what is run in its place, and why.
 INSTEAD = (
-    (r"make (test|test-browser|check|bench|viewer|format)", r"make --dry-run \1", "minutes, tools of developers"),
+    (r"make (test|test-browser|check|bench|viewer|format)", r"make --dry-run \1", "minutes, other tools"),
     (r"make watch|voxsds watch", "voxsds watch --help", "does not end"),
     (r"dvc queue start.*", "dvc queue start --help", "goes on in the background, for minutes"),
     (r"(dvc exp run|dvc repro)(.*guidance=sdxl.*)", r"\1 --dry\2", "a GPU and a download"),
     (r"voxsds doctor (.*)--online", r"voxsds doctor \1", "the Hub"),
     (r"python -m (benchmarks\.\S+).*", r"python -m \1 --help", "minutes, or a GPU"),
-    (r"((\w+=\S+ )*)(torchrun|accelerate|git clone|sudo|apt-get|pip|hf|nvidia-smi|ffmpeg)\b.*", "", "the network or a GPU"),
+    (rf"(\w+=\S+ )*({OTHERS})\b.*", "", "the network, a GPU, or another program"),
 )  # fmt: skip
 
 

@@ -17,7 +17,15 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("voxsds", "stages", "benchmarks", "tests", "maps", "datasets", "models", ".dvc")
-FILES = ("Makefile", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", "pyproject.toml", "requirements.txt")
+FILES = (
+    "Makefile",
+    "dvc.yaml",
+    "params.yaml",
+    ".dvcignore",
+    ".gitignore",
+    "pyproject.toml",
+    "requirements.txt",
+)
 
 
 def clone(folder: Path, overlay: Mapping[str, Any], leave_out: Sequence[str] = ()) -> Path:
