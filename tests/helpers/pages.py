@@ -6,10 +6,10 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# In the order in which a newcomer reads them; pages that come later are found by themselves.
+# In an order in which they can be typed; pages that come later are found by themselves.
 FIRST = [
-    "README.md",
     "docs/first-run.md",
+    "README.md",
     "docs/your-own-build.md",
     "docs/sweeps.md",
     "docs/troubleshooting.md",
@@ -23,7 +23,7 @@ INSTEAD = (
     (r"make (test|test-browser|check|bench|viewer|format)", r"make --dry-run \1", "minutes, other tools"),
     (r"make watch|voxsds watch", "voxsds watch --help", "does not end"),
     (r"dvc queue start.*", "dvc queue start --help", "goes on in the background, for minutes"),
-    (r"(dvc exp run|dvc repro)(.*guidance=sdxl.*)", r"\1 --dry\2", "a GPU and a download"),
+    (r"dvc exp run(.*guidance=sdxl.*)", r"dvc exp run --queue\1", "a GPU and a download"),
     (r"voxsds doctor (.*)--online", r"voxsds doctor \1", "the Hub"),
     (r"python -m (benchmarks\.\S+).*", r"python -m \1 --help", "minutes, or a GPU"),
     (rf"(\w+=\S+ )*({OTHERS})\b.*", "", "the network, a GPU, or another program"),
