@@ -16,7 +16,7 @@ run: env no-scm  ## change the world of params.yaml until it follows its prompt,
 	@python -m voxsds.report.headline out_local/report
 
 watch: env  ## a page on this machine that shows the running training
-	python -m voxsds.report.watch
+	voxsds watch
 
 # DVC shows a hundred columns otherwise.
 SHOWN := Experiment|Created|prompt|map_id|guidance|lr|seed|train\.steps|quality\.r_precision\.after|quality\.score\.after|quality\.soft_hard_psnr_db|verdicts\.passed
@@ -27,7 +27,7 @@ test: env  ## all tests
 	python -m pytest -q
 
 test-browser: env  ## the tests of the report in a browser; needs a Chromium, and installs what drives it
-	$(PIP) playwright==1.65.1
+	$(PIP) --no-build-isolation --editable '.[browser]'
 	python -m pytest -q -m browser
 
 check: env  ## format, lint, types, import contracts, DVC dependencies

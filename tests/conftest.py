@@ -34,3 +34,11 @@ def chromium():
             yield started
     except ValueError as error:
         pytest.skip(f"needs a browser: {error}")
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """One checkout in which the whole pipeline has run once; see tests.helpers.newcomer."""
+    from tests.helpers.newcomer import make_checkout  # not above, for the same reason
+
+    return make_checkout(tmp_path_factory.mktemp("newcomer") / "voxsds")

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -197,6 +197,8 @@ def test_ticks_of_a_usual_run():
 
 
 @given(st.lists(st.floats(-1e9, 1e9) | st.just(float("nan")), min_size=1, max_size=30))
+@example([5e-324])
+@example([0.0, 5e-324])
 def test_a_curve_stays_inside_its_box_whatever_was_logged(values):
     drawn = str(curve("loss", [Series("loss", [float(i) for i in range(len(values))], values)]))
     points = re.findall(r"(-?[\d.]+),(-?[\d.]+)", " ".join(re.findall(r'points="([^"]*)"', drawn)))

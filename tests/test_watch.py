@@ -48,7 +48,7 @@ def log(tmp_path):
 @pytest.fixture
 def server(tmp_path):
     with Server(tmp_path, port=0) as made:
-        thread = threading.Thread(target=made.serve_forever, daemon=True)
+        thread = threading.Thread(target=made.serve_forever, args=[0.01], daemon=True)
         thread.start()
         yield made
         made.shutdown()

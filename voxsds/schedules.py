@@ -21,7 +21,7 @@ class Linear:
 
     def at(self, step: int) -> float:
         p = progress(step, self.steps)
-        return (1 - p) * self.start + p * self.end
+        return self.end if p == 1 else self.start + p * (self.end - self.start)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ steps and can be left and taken up again between any two of them, bit for bit.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -113,6 +113,7 @@ class Training:
         self.material_temperature = Geometric(**asdict(settings.material_temperature), steps=settings.steps)
         self.t_min = Linear(*recipe.teacher.t_min, steps=settings.steps)
         self.t_max = Linear(*recipe.teacher.t_max, steps=settings.steps)
+        self.guidance = Linear(*recipe.teacher.guidance, steps=settings.steps)
         self.camera_draws = np.random.default_rng([recipe.seed, 0])
         self.timestep_draws, self.noise_draws = _generator(recipe.seed, 1), _generator(recipe.seed, 2)
         self.source = ViewSource(recipe.cameras, scene.cameras, grid.shape, scene.frame, teacher.resolution)
@@ -218,7 +219,7 @@ class Training:
         self, teacher: Teacher, rendering: Rendering, rays: RayBundle, timesteps: Int[Tensor, " views"]
     ) -> tuple[Distillation, Float[Tensor, "views channels rows columns"]]:
         """The teacher's opinion of the images, and the latents that it is about."""
-        knobs = self.recipe.teacher
+        knobs = replace(self.recipe.teacher, guidance_scale=self.guidance.at(self.step))
         images = rendering.rgba[:, :3]
         asked = timesteps.to(images.device)  # a copy waits for the device: not behind the encoder
         if (ratio := knobs.pixel_clip) is not None:

@@ -16,8 +16,16 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("voxsds", "stages", "tests", "maps", "datasets", "models", ".dvc")
-FILES = ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", "pyproject.toml")
+CODE = ("voxsds", "stages", "benchmarks", "tests", "maps", "datasets", "models", ".dvc")
+FILES = (
+    "Makefile",
+    "dvc.yaml",
+    "params.yaml",
+    ".dvcignore",
+    ".gitignore",
+    "pyproject.toml",
+    "requirements.txt",
+)
 
 
 def clone(folder: Path, overlay: Mapping[str, Any], leave_out: Sequence[str] = ()) -> Path:

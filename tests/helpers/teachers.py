@@ -25,6 +25,8 @@ def teacher_settings(model: Path | str, **changes: Any) -> TeacherSettings:
         source_prompt=None,
         resolution=32,
         guidance_scale=5.0,
+        guidance_end=None,
+        guidance_rescale=0.0,
         weight="as",
         t_min=(0.02, 0.02),
         t_max=(0.98, 0.5),

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from voxsds.cameras import RayBundle
-from voxsds.guidance.sds import clamp_noise, clean_estimate, guided_noise, noise_latents
+from voxsds.guidance.sds import clamp_noise, clean_estimate, guided_noise, noise_latents, rescaled_noise
 from voxsds.guidance.teacher import Teacher
 
 JUMP_STEPS = 4  # of a jump by a teacher that has no steps of its own
@@ -17,11 +17,17 @@ def guided_prediction(
     timesteps: Int[Tensor, " views"],
     rays: RayBundle | None,
     scale: float,
+    rescale: float = 0.0,
 ) -> Float[Tensor, "views channels rows columns"]:
     """The noise that the teacher sees, guided; scale 1 needs only half of the question."""
     if scale == 1:
         return teacher.predict_conditional(noisy, timesteps, rays)
-    return guided_noise(*teacher.predict_noise(noisy, timesteps, rays), scale)
+    unconditional, conditional = teacher.predict_noise(noisy, timesteps, rays)
+    guided = guided_noise(unconditional, conditional, scale)
+    if rescale == 0:
+        return guided
+    alpha_bar = teacher.alphas_cumprod[timesteps].to(noisy)
+    return rescaled_noise(noisy, guided, conditional, alpha_bar, rescale)
 
 
 def clamped(
@@ -52,6 +58,7 @@ def denoise(
     rays: RayBundle | None,
     scale: float,
     clamp: bool,
+    rescale: float = 0.0,
 ) -> Float[Tensor, "views channels rows columns"]:
     """Clean latents by deterministic DDIM: z' = a' x0_hat + s' eps_hat (arXiv 2010.02502, eq. 12).
 
@@ -61,7 +68,7 @@ def denoise(
     alpha_bars = teacher.alphas_cumprod[schedule].to(noisy)
     last = torch.ones_like(alpha_bars[:1])
     for timesteps, here, there in zip(schedule, alpha_bars, torch.cat([alpha_bars[1:], last]), strict=True):
-        predicted = guided_prediction(teacher, noisy, timesteps, rays, scale)
+        predicted = guided_prediction(teacher, noisy, timesteps, rays, scale, rescale)
         if clamp:
             predicted = clamped(teacher, noisy, predicted, here)
         noisy = noise_latents(clean_estimate(noisy, predicted, here), predicted, there)

@@ -54,18 +54,18 @@ def distill(
     """
     alpha_bar = teacher.alphas_cumprod[timesteps].to(latents)
     noisy = noise_latents(latents, noise, alpha_bar)
-    scale, reference = knobs.guidance_scale, noise
+    scale, rescale, reference = knobs.guidance_scale, knobs.guidance_rescale, noise
     match knobs.method:
         case "sds":
-            predicted = guided_prediction(teacher, noisy, timesteps, rays, scale)
+            predicted = guided_prediction(teacher, noisy, timesteps, rays, scale, rescale)
         case "bridge":
             assert start is not None, "the caller draws the input map for a bridge"
             noisy_start = noise_latents(start, noise, alpha_bar)
             reference, _ = teacher.predict_noise(noisy_start, timesteps, rays)
-            predicted = guided_prediction(teacher, noisy, timesteps, rays, scale)
+            predicted = guided_prediction(teacher, noisy, timesteps, rays, scale, rescale)
         case "jump":
             schedule = jump_schedule(timesteps, knobs.timesteps)
-            clean = denoise(teacher, noisy, schedule, rays, scale, knobs.clamp)
+            clean = denoise(teacher, noisy, schedule, rays, scale, knobs.clamp, rescale)
             predicted = noise_between(clean, noisy, alpha_bar)
         case _:
             assert_never(knobs.method)

@@ -99,6 +99,8 @@ class TeacherSettings:
     source_prompt: str | None  # for bridge, in the negative prompt's stead: what the input map shows
     resolution: int  # pixels; renders of other sizes are resized
     guidance_scale: float  # 0 ignores the prompt, 1 is the teacher's own conditional prediction
+    guidance_end: float | None  # the scale at the last step, to which it falls linearly; null: the same
+    guidance_rescale: float  # how far guided predictions get the contrast of unguided ones back, 0..1
     weight: WeightKind
     t_min: tuple[float, float]  # noise levels as shares of the schedule, at the first and the last step
     t_max: tuple[float, float]  # likewise
@@ -121,6 +123,14 @@ class TeacherSettings:
                 ),
                 (self.guidance_scale >= 0, f"guidance_scale is {self.guidance_scale}, must not be negative"),
                 (
+                    self.guidance_end is None or self.guidance_end >= 0,
+                    f"guidance_end is {self.guidance_end}, must not be negative; null keeps guidance_scale",
+                ),
+                (
+                    0 <= self.guidance_rescale <= 1,
+                    f"guidance_rescale is {self.guidance_rescale}, must be from 0 to 1",
+                ),
+                (
                     all(0 <= low <= high <= 1 for low, high in zip(self.t_min, self.t_max, strict=True)),
                     f"t_min {list(self.t_min)} and t_max {list(self.t_max)} must satisfy "
                     "0 <= t_min <= t_max <= 1",
@@ -134,6 +144,11 @@ class TeacherSettings:
         ]
         if wrong:
             raise ValueError(f"teacher {self.model!r}: " + "; ".join(wrong))
+
+    @property
+    def guidance(self) -> tuple[float, float]:
+        """The guidance scale at the first and at the last step."""
+        return self.guidance_scale, self.guidance_scale if self.guidance_end is None else self.guidance_end
 
     @property
     def opposite(self) -> str | None:

@@ -116,8 +116,9 @@ def _axes(points: Sequence[tuple[float, float]]) -> tuple[Axis, Axis]:
     steps, values = zip(*points, strict=True)
     low, high = min(values), max(values)
     size = max(abs(low), abs(high))
-    flat = high - low <= 1e-6 * size
-    room = 0.05 * ((size or 1.0) if flat else high - low)
+    nothing = size < 1e-300  # a fourth of such a range is 0 in floating point
+    flat = nothing or high - low <= 1e-6 * size
+    room = 0.05 * ((1.0 if nothing else size) if flat else high - low)
     last = max(steps) if max(steps) > min(steps) else min(steps) + 1
     return (
         Axis(min(steps), last, LEFT, WIDTH - RIGHT),

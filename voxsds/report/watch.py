@@ -1,14 +1,10 @@
 """A page on this machine alone that shows a running training: progress, curves, current images.
 
-    python -m voxsds.report.watch [out_local] [--port 8765]
-
 It only reads, and serves nothing but its page and the run's test images.
 """
 
-import argparse
 import base64
 import hashlib
-import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +17,7 @@ from voxsds.report.gather import NAME
 from voxsds.report.progress import Progress, read_progress
 
 FOLDER = Path(__file__).parent
-HOST, PORT = "127.0.0.1", 8765
+HOST = "127.0.0.1"
 REFRESH = """
 const main = document.querySelector("main");
 const lost = document.querySelector(".lost");
@@ -144,7 +140,7 @@ class Server(ThreadingHTTPServer):
         self.url = f"http://{HOST}:{self.server_port}/"
 
 
-def watch(folder: Path, port: int = PORT) -> None:
+def watch(folder: Path, port: int) -> None:
     """Serves until Ctrl-C; ValueError where the port is taken."""
     try:
         server = Server(folder, port)
@@ -156,20 +152,3 @@ def watch(folder: Path, port: int = PORT) -> None:
             server.serve_forever()
         except KeyboardInterrupt:
             print()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("out_local"))
-    parser.add_argument("--port", type=int, default=PORT)
-    given = parser.parse_args()
-    watch(given.folder, given.port)
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(f"watch: {error}")
