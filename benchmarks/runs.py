@@ -138,7 +138,8 @@ def _teacher(settings: TeacherSettings, prompt: str, device: str) -> SdxlTeacher
     if settings.kind != "sdxl":
         raise ValueError(f"the suite asks about prompts, which a teacher of kind {settings.kind!r} knows not")
     loaded = replace(
-        settings, negative_prompt=None, guidance_scale=1.0, guidance_end=None, guidance_rescale=0.0, weight="as", clamp=False, pixel_clip=None,
+        settings, negative_prompt=None, guidance_scale=1.0, guidance_end=None, guidance_rescale=0.0,
+        weight="as", clamp=False, pixel_clip=None,
         t_min=(0.0, 0.0), t_max=(1.0, 1.0),
     )  # fmt: skip
     return replace(_networks(loaded, device), settings=settings).with_prompt(prompt)

@@ -57,7 +57,8 @@ def teacher_settings(**changes) -> TeacherSettings:
     knobs = dict(
         kind="oracle", model="target.json", unet=None, lora=None, vae=None, variant=None,
         local_files_only=True, method="sds", negative_prompt=None, source_prompt=None, resolution=48,
-        guidance_scale=1.0, guidance_end=None, guidance_rescale=0.0, weight="as", t_min=(0.02, 0.02), t_max=(0.98, 0.5), timesteps=None,
+        guidance_scale=1.0, guidance_end=None, guidance_rescale=0.0,
+        weight="as", t_min=(0.02, 0.02), t_max=(0.98, 0.5), timesteps=None,
         clamp=False, pixel_clip=None, dtype="float32", vae_dtype="float32", low_memory=False,
     )  # fmt: skip
     return TeacherSettings(**{**knobs, **changes})

@@ -18,7 +18,8 @@ def params(**train) -> dict:
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     oracle = dict(
         kind="oracle", model="target.json", unet=None, vae=None, variant=None, local_files_only=True,
-        negative_prompt=None, resolution=16, guidance_scale=1.0, guidance_end=None, guidance_rescale=0.0, weight="as",
+        negative_prompt=None, resolution=16, guidance_scale=1.0, guidance_end=None, guidance_rescale=0.0,
+        weight="as",
         t_min=[0.02, 0.02], t_max=[0.98, 0.5],
         timesteps=None, clamp=False, pixel_clip=None, dtype="float32", vae_dtype="float32",
     )  # fmt: skip
