@@ -78,6 +78,8 @@ def test_a_lone_material_costs_two_along_every_axis_and_digs_nothing():
     half = torch.full((3, 3, 3), 0.5)
     assert losses.patchwork(half, material, everywhere).sum() == 1.5
     assert not losses.patchwork(opacity, material, everywhere).requires_grad
+    undecided = torch.full_like(material, 1 / 7)
+    assert losses.patchwork(opacity, undecided, everywhere).sum() == 0
 
 
 def test_touched_needs_light_and_something_in_it():

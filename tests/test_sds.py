@@ -18,6 +18,7 @@ from voxsds.guidance.sds import (
     noise_from_velocity,
     noise_latents,
     require_finite,
+    rescaled_noise,
     scaled_linear_alpha_bars,
     sds_gradient,
     surrogate_loss,
@@ -115,6 +116,19 @@ def test_clamped_noise_implies_a_clean_estimate_in_the_range(seed, level):
     torch.testing.assert_close(
         clean_estimate(noisy, clamped, alpha_bar), expected, rtol=1e-9, atol=1e-9 / level
     )
+
+
+@settings(deadline=None)
+@given(seeds, alpha_bars, st.floats(0.1, 1))
+def test_rescaling_gives_guided_estimates_the_contrast_of_unguided_ones(seed, level, share):
+    noisy, conditional = normal(seed, *SHAPE), normal(seed + 1, *SHAPE)
+    guided = guided_noise(normal(seed + 2, *SHAPE), conditional, 8.0)
+    alpha_bar = torch.full((2,), level, dtype=torch.float64)
+    predictions = guided, conditional, rescaled_noise(noisy, guided, conditional, alpha_bar, share)
+    strong, plain, mixed = (clean_estimate(noisy, p, alpha_bar) for p in predictions)
+    contrast = [x.std(dim=(2, 3)) for x in (strong, plain, mixed)]
+    torch.testing.assert_close(contrast[2], (1 - share) * contrast[0] + share * contrast[1])
+    torch.testing.assert_close(mixed.mean(dim=(2, 3)), strong.mean(dim=(2, 3)))
 
 
 def test_clamping_leaves_a_prediction_inside_the_range_bit_for_bit():
