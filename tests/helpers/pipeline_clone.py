@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("voxsds", "stages", "benchmarks", "tests", "maps", "datasets", "models", ".dvc")
+CODE = ("voxsds", "stages", "benchmarks", "teacher", "tests", "maps", "datasets", "models", ".dvc")
 FILES = (
     "Makefile",
     "dvc.yaml",

@@ -1,11 +1,12 @@
 """A folder in which the stages run: a small map, its dataset, and an oracle that knows the edit."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import yaml
 
-from tests.helpers.edit import FRAME, SHAPE, house_on_grass, tower_on_snow, views
+from tests.helpers.edit import FRAME, SHAPE, house_on_grass, teacher_settings, tower_on_snow, views
 from voxsds.datasets import write_dataset
 from voxsds.maps import BlockMap, write_map
 from voxsds.materials import DEFAULT_PALETTE
@@ -16,13 +17,7 @@ ROOT = Path(__file__).parents[2]
 def params(**train) -> dict:
     """The shipped parameters, with the oracle as teacher and a shorter run."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    oracle = dict(
-        kind="oracle", model="target.json", unet=None, vae=None, variant=None, local_files_only=True,
-        negative_prompt=None, resolution=16, guidance_scale=1.0, guidance_end=None, guidance_rescale=0.0,
-        weight="as",
-        t_min=[0.02, 0.02], t_max=[0.98, 0.5],
-        timesteps=None, clamp=False, pixel_clip=None, dtype="float32", vae_dtype="float32",
-    )  # fmt: skip
+    oracle = asdict(teacher_settings(resolution=16))
     values |= {"map_id": 1, "prompt": "a stone tower on snow", "guidance": "oracle"}
     values["teachers"] = {"oracle": oracle}
     values["train"] |= {
