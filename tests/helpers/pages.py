@@ -22,7 +22,7 @@ OTHERS = "srun|torchrun|accelerate|git clone|sudo|apt-get|pip|hf|nvidia-smi|ffmp
 INSTEAD = (
     (r"make (test|test-browser|check|bench|viewer|format)", r"make --dry-run \1", "minutes, other tools"),
     (r"make watch|voxsds watch", "voxsds watch --help", "does not end"),
-    (r"(?:CUDA_VISIBLE_DEVICES=\d )?dvc queue start.*", "dvc queue start --help", "goes on in the background, for minutes"),
+    (r"(?:CUDA_VISIBLE_DEVICES=\d )?dvc queue start.*", "dvc queue start --help", "goes on for minutes"),
     (r"dvc exp run(.*guidance=sdxl.*)", r"dvc exp run --queue\1", "a GPU and a download"),
     (r"voxsds doctor (.*)--online", r"voxsds doctor \1", "the Hub"),
     (r"python -m stages.train --params /dev.*", "python -m stages.train --help", "a GPU"),
