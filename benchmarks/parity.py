@@ -26,7 +26,7 @@ from voxsds.shading import lit_faces
 from voxsds.worlds.styles import TEACHER
 from voxsds.worlds.world import generate
 
-THRESHOLD = 0.05  # as in training
+THRESHOLD = 0.05  # as in gradcheck
 SMALL, LARGE = 48, 512  # pixels of an image's height
 GENERATED = (1, 2, 3)  # seeds
 SIZE = (32, 24, 32)  # of generated worlds

@@ -29,7 +29,7 @@ from voxsds.shading import lit_faces
 
 Shape = tuple[int, int, int]
 
-THRESHOLDS = {"hard": 0.05, "soft": 0.05, "all drawn": 0.0}  # by scene; in training it is 0.05
+THRESHOLDS = {"hard": 0.05, "soft": 0.05, "all drawn": 0.0}  # by scene; in training it is 0.1
 CASES: dict[str, list[tuple[Shape, int]]] = {  # (grid, image side)
     "cpu": [((32, 24, 32), 128), ((64, 48, 64), 512)],
     "cuda": [((64, 48, 64), 512), ((64, 48, 64), 1024), ((256, 128, 256), 1024)],

@@ -67,7 +67,8 @@ def run(job: Job, device: str) -> Outcome:
     """
     params = job.settings()
     world, _ = _world(job.case.map)
-    training = _training(job, params, device)
+    limits = limits_of(read_section(params, "edit", EditSettings), world.blocks, world.palette)
+    training = _training(job, params, limits, device)
     started = time.monotonic()
     try:
         probes = [record.probe["eps"] for record in train(training) if record.probe]
@@ -77,13 +78,13 @@ def run(job: Job, device: str) -> Outcome:
     facts["seconds"] = round(time.monotonic() - started, 2)
     grid, reach = training.grid.cpu(), training.reach.cpu()
     settings = read_section(params, "export", ExportSettings)
-    blocks, counts = export_blocks(grid, reach, world.blocks, settings, _limits(params, world))
+    blocks, counts = export_blocks(grid, reach, world.blocks, settings, limits)
     trained = GridFile(grid, training.scene.palette, world.frame, reach, training.temperatures())
     facts["export"] = {name: value for name, value in vars(counts).items() if value}
     return Outcome({**_measured(params, job.case, world, blocks, trained), **facts}, blocks)
 
 
-def _training(job: Job, params: Params, device: str) -> Training:
+def _training(job: Job, params: Params, limits: Limits, device: str) -> Training:
     """The run at its start."""
     recipe = read_recipe(params)
     world, cameras = _world(job.case.map)
@@ -93,13 +94,9 @@ def _training(job: Job, params: Params, device: str) -> Training:
     else:
         grid = DifferentiableVoxelGrid.from_blocks(world.blocks, len(world.palette), settings)
         palette = world.palette
-        restrain(grid, _limits(params, world))
+        restrain(grid, limits)
     teacher = _teacher(recipe.teacher, job.case.prompt, device)
     return Training(grid.to(device), Scene(palette, world.frame, cameras), teacher, recipe)
-
-
-def _limits(params: Params, world: BlockMap) -> Limits:
-    return limits_of(read_section(params, "edit", EditSettings), world.blocks, world.palette)
 
 
 def _measured(params: Params, case: Case, world: BlockMap, blocks: Blocks, trained: GridFile) -> Figures:

@@ -6,7 +6,7 @@ import torch
 
 from tests.helpers.edit import (
     FRAME,
-    LAW,
+    HELD_OUT,
     SHAPE,
     house_on_grass,
     recipe,
@@ -20,12 +20,10 @@ from voxsds.export import ExportSettings, export_blocks
 from voxsds.field import solid_field
 from voxsds.materials import AIR, DEFAULT_PALETTE
 from voxsds.metrics import floating, psnr
-from voxsds.poses import orbit_pose
 from voxsds.render import first_hit, render
 from voxsds.shading import lit_faces
 from voxsds.training import train
 
-HELD_OUT = [orbit_pose(LAW, SHAPE, FRAME, 96, azimuth + 15.0, 30.0, 1.4) for azimuth in range(0, 360, 45)]
 SOLIDS = len(DEFAULT_PALETTE) - 1
 EXPORT = ExportSettings(
     threshold=0.5,

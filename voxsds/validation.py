@@ -138,7 +138,9 @@ def validate(
             "r_precision": {name: retrieved(s).double().mean().item() for name, s in scores.items()},
             "score": {name: s[:, 0].mean().item() for name, s in scores.items()},
             "swap": _swap(scores["before"], scores["after"]),
-            "soft_hard_psnr_db": psnr(soft_images(run.trained, cameras), images["after"]),
+            "soft_hard_psnr_db": psnr(
+                draw(soft, run.trained.palette, run.trained.frame, cameras), images["after"]
+            ),
             "probe_eps": dict(run.facts["probe_eps"]),
             "speckle": speckle_share(after.blocks),
             "kept_share": kept_share(before.blocks, after.blocks, visible(before.blocks)),

@@ -52,6 +52,9 @@ def views(shape: tuple[int, int, int], frame: Frame, size: int) -> list[Camera]:
     ]
 
 
+HELD_OUT = [orbit_pose(LAW, SHAPE, FRAME, 96, azimuth + 15.0, 30.0, 1.4) for azimuth in range(0, 360, 45)]
+
+
 def teacher_settings(**changes) -> TeacherSettings:
     """Those of an ideal teacher: no guidance needed."""
     knobs = dict(
