@@ -28,7 +28,7 @@ from voxsds.grid import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.autoencoder import posterior_mean
 from voxsds.guidance.graphs import Replayed
 from voxsds.guidance.sdxl import SdxlTeacher, ask
-from voxsds.guidance.teacher import TeacherSettings
+from voxsds.guidance.teacher import Method, TeacherSettings
 from voxsds.maps import read_map
 from voxsds.params import read_params, read_section, read_value
 from voxsds.recipe import Recipe, RenderSettings, TrainSettings
@@ -38,6 +38,7 @@ from voxsds.views import CameraSettings
 WARM_UP = 6  # steps, in which graphs are recorded
 LIMITS = {512: 45.0, 1024: 130.0}  # most milliseconds of a step on an H100, by pixels
 GUIDED = 7.5  # of the original, and of SDXL without Lightning
+KNOBS = ("guidance_scale", "low_memory", "method")  # of a case, and of a teacher's entry
 RENDERER = ("render", "render backward")  # parts of a step
 
 
@@ -45,6 +46,7 @@ class Case(NamedTuple):
     px: int
     guidance_scale: float
     low_memory: bool = False
+    method: Method = "sds"
 
 
 def recipe(params: dict[str, Any], case: Case, steps: int) -> Recipe:
@@ -58,7 +60,7 @@ def recipe(params: dict[str, Any], case: Case, steps: int) -> Recipe:
         replace(train, views=1, steps=steps + WARM_UP),
         read_section(params, "cameras", CameraSettings),
         read_section(params, "render", RenderSettings),
-        replace(settings, resolution=case.px, guidance_scale=case.guidance_scale, low_memory=case.low_memory),
+        replace(settings, resolution=case.px, **{name: getattr(case, name) for name in KNOBS}),
     )
 
 
@@ -162,7 +164,8 @@ def row(run: Training, case: Case, original: Original, rate: float, steps: int) 
 def show(found: dict[str, Any]) -> None:
     parts = found["parts"]
     less = ", low memory" if found["low_memory"] else ""
-    print(f"\n{found['px']} px, guidance {found['guidance_scale']}{less}: {found['ms']} ms a step")
+    case = f"{found['px']} px, {found['method']}, guidance {found['guidance_scale']}{less}"
+    print(f"\n{case}: {found['ms']} ms a step")
     for name, value in parts.items():
         print(f"  {name:18}{value:8.2f} ms")
     rest = {key: value for key, value in found.items() if key not in ("parts", "ms", *Case._fields)}
@@ -179,6 +182,7 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     params = read_params(arguments.params)
     cases = [Case(px, scale) for px in arguments.px for scale in (1.0, GUIDED)]
+    cases.append(Case(max(arguments.px), 1.0, method="jump"))  # up to three forwards of the UNet
     cases.append(Case(max(arguments.px), GUIDED, low_memory=True))  # the last: there is no way back from it
     first = recipe(params, cases[0], arguments.steps)
     teacher = SdxlTeacher.load(first.teacher, params["prompt"], arguments.out.parent / ".prompts", device)

@@ -33,6 +33,8 @@ from voxsds.worlds.captions import canonical_caption, caption
 from voxsds.worlds.styles import STYLES
 from voxsds.worlds.world import World, generate
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+ON_CUDA = 12  # processes, each with a context of its own on the card; on a CPU one for each core
 LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
 
 
@@ -102,7 +104,7 @@ def make(job: Job) -> Made:
 
 
 def field_of(world: World) -> Field:
-    field = solid_field(world.blocks, len(DEFAULT_PALETTE) - 1)
+    field = solid_field(world.blocks, len(DEFAULT_PALETTE) - 1, device=DEVICE)
     if world.opacity is None:
         return field
     return Field(torch.as_tensor(world.opacity, dtype=torch.float32), field.material)
@@ -113,8 +115,9 @@ def draw(field: Field, job: Job, rng: np.random.Generator) -> UInt8[np.ndarray, 
     shape, settings = tuple(field.opacity.shape), job.settings
     frame = Frame((shape[0] / 2, shape[2] / 2))
     cameras = [sample_pose(job.law, shape, frame, settings.resolution, rng) for _ in range(settings.views)]
-    rgba = render(field.opacity, field.material, LIT, ray_bundle(cameras, frame), threshold=0.02).rgba
-    return (rgba[:, :3].clamp(0, 1) * 255).round().byte().numpy()
+    rays = ray_bundle(cameras, frame, device=DEVICE)
+    rgba = render(field.opacity.to(DEVICE), field.material.to(DEVICE), LIT, rays, threshold=0.02).rgba
+    return (rgba[:, :3].clamp(0, 1) * 255).round().byte().cpu().numpy()
 
 
 def _one_thread() -> None:
@@ -140,7 +143,8 @@ def main() -> None:
     shape = (settings.worlds * settings.views, 3, settings.resolution, settings.resolution)
     open_memmap(path, mode="w+", dtype=np.uint8, shape=shape).flush()
     jobs = [Job(index, args.style, settings, law, path) for index in range(settings.worlds)]
-    with multiprocessing.get_context("spawn").Pool(initializer=_one_thread) as pool:
+    processes = ON_CUDA if DEVICE.type == "cuda" else None
+    with multiprocessing.get_context("spawn").Pool(processes, initializer=_one_thread) as pool:
         made = pool.map(make, jobs, chunksize=16)
     soft = [renders for _, renders in made if renders is not None]
     np.save(args.out / "soft.npy", np.concatenate(soft) if soft else np.zeros((0, *shape[1:]), np.uint8))
