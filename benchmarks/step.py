@@ -3,7 +3,7 @@
 FOLDER is what `benchmarks.make_random_sdxl` wrote. Steps are those of `voxsds.training`, one view each,
 timed by the clock on the wall; beside them, in the same process, the original's way (benchmarks/original.py)
 and what the arithmetic alone would take at the rate of a large matrix product. Writes
-benchmarks/results/step.json.
+benchmarks/results/step.json, where rows of sizes that are not asked for stay.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.machine import machine
 from benchmarks.original import Original, plain_networks
 from voxsds.datasets import read_dataset
-from voxsds.files import write_json
+from voxsds.files import read_json, write_json
 from voxsds.grid import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.autoencoder import posterior_mean
 from voxsds.guidance.graphs import Replayed
@@ -172,6 +172,12 @@ def show(found: dict[str, Any]) -> None:
     print(*(f"  {key} {value}" for key, value in rest.items()), sep="\n", flush=True)
 
 
+def other_rows(path: Path, sizes: list[int]) -> list[dict[str, Any]]:
+    """What was measured before of other sizes."""
+    rows = read_json(path)["rows"] if path.is_file() else []
+    return [row for row in rows if row["px"] not in sizes]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--params", type=Path, required=True)
@@ -188,7 +194,7 @@ def main() -> None:
     teacher = SdxlTeacher.load(first.teacher, params["prompt"], arguments.out.parent / ".prompts", device)
     original = Original(*plain_networks(teacher), GUIDED)
     result: dict[str, Any] = {"machine": machine(), "matrix_tflops": round(matrix_rate(device), 1)}
-    result |= {"original_renderer": original.backend, "rows": []}
+    result |= {"original_renderer": original.backend, "rows": other_rows(arguments.out, arguments.px)}
     for case in cases:
         run = training(params, teacher, recipe(params, case, arguments.steps))
         result["rows"].append(row(run, case, original, result["matrix_tflops"], arguments.steps))
@@ -196,7 +202,7 @@ def main() -> None:
         write_json(arguments.out, result)
         del run  # and its graphs
     of_original = {found["px"]: found["original_ms"] for found in result["rows"] if "original_ms" in found}
-    for found in result["rows"]:
+    for found in (row for row in result["rows"] if row["px"] in of_original):
         found["original_ms"] = of_original[found["px"]]
         found["times_faster"] = round(found["original_ms"] / found["ms"], 2)
     write_json(arguments.out, result)
