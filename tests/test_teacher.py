@@ -38,7 +38,8 @@ def test_a_world_is_the_same_in_whatever_order_worlds_are_made(job):
 def test_what_is_said_of_a_world_can_be_written_and_only_the_first_ones_are_softened(job):
     first, second = (make(job._replace(index=index)) for index in (0, 1))
     assert len(set(json.loads(json.dumps(first.facts))["captions"])) > 1
-    assert first.soft.shape == (2, 3, 32, 32) and second.soft is None
+    assert first.soft is not None and first.soft.shape == (2, 3, 32, 32)
+    assert second.soft is None
 
 
 def line(steps: int) -> tuple[Fit, torch.Tensor]:
