@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.newcomer import as_after_first_run, take_builds, type_in
+from tests.helpers.newcomer import take_builds, type_in
 from tests.helpers.pages import INSTEAD, PAGES, ROOT, commands, fenced, is_said, messages, read, stand_in
 from tests.helpers.pipeline_clone import run
 from voxsds.formats.exchange import import_world
@@ -36,7 +36,6 @@ def said() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def checkout(project: Path) -> Path:
-    as_after_first_run(project)
     take_builds(project)
     (yaml,) = fenced(OWN_BUILD, "yaml")
     (project / "my-blocks.yaml").write_text(yaml)
