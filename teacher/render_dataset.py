@@ -21,12 +21,13 @@ from jaxtyping import UInt8
 from numpy.lib.format import open_memmap
 from scipy.ndimage import gaussian_filter
 
-from voxsds.cameras import Frame, ray_bundle
+from voxsds.cameras import Frame
 from voxsds.field import Field, solid_field
 from voxsds.files import write_json
 from voxsds.materials import DEFAULT_PALETTE
 from voxsds.params import read_params, read_section
 from voxsds.poses import PoseLaw, sample_pose
+from voxsds.rays import ray_bundle
 from voxsds.render import render
 from voxsds.shading import lit_faces
 from voxsds.worlds.captions import canonical_caption, caption

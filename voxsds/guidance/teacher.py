@@ -7,8 +7,8 @@ from typing import Literal, Protocol, assert_never, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from voxsds.cameras import RayBundle
 from voxsds.guidance.sds import WeightKind
+from voxsds.rays import RayBundle
 
 
 @runtime_checkable
