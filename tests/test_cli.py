@@ -88,7 +88,7 @@ def test_wrong_usage_ends_with_2(arguments: list[str], checkout: Path, voxsds) -
     (["export", "--map", "7", "a.schem"], "there is no such map, there are 1; bring one with: voxsds import"),
     (["export", "--map", "1", "--optimized", "a.schem"], "make one with: dvc exp run -S map_id=1"),
     (["export", "--map", "1", "a.obj"], "worlds are written as"),
-    (["render", "--map", "1", "a.mp4"], "ffmpeg"),
+    (["render", "--map", "1", "a.jpg"], "pictures are written as .png"),
     (["cameras", "--map", "1", "--orbit", "4"], "multiple of 3"),
     (["words", "--teacher", "sdxl", "a"], "voxsds doctor --teacher sdxl"),
     (["words", "..."], "has no words"),
