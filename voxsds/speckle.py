@@ -20,7 +20,7 @@ def open_faces(blocks: Blocks) -> Bool[np.ndarray, "6 X Y Z"]:
 
 def visible(blocks: Blocks) -> Mask:
     """Blocks with an open face."""
-    return open_faces(blocks).any(axis=0)
+    return np.logical_or.reduce(open_faces(blocks), axis=0)
 
 
 def neighbours(mask: Mask) -> Int[np.ndarray, "X Y Z"]:

@@ -13,7 +13,7 @@ BESIDE_OR_ABOVE = FACE_NORMALS[:, 1] >= 0
 def exposed(blocks: UInt8[np.ndarray, "X Y Z"]) -> Bool[np.ndarray, "X Y Z"]:
     """Blocks with air beside or above them, inside the grid."""
     faces = free_faces(np.pad(blocks != AIR, 1, mode="edge"))
-    return faces[BESIDE_OR_ABOVE].any(axis=0)
+    return np.logical_or.reduce(faces[BESIDE_OR_ABOVE], axis=0)
 
 
 def with_floating_blocks(
