@@ -19,7 +19,7 @@ from voxsds.maps import read_map
 
 ROOT = Path(__file__).parents[1]
 COTTAGE = ROOT / "tests" / "data" / "builds" / "green-cottage.schem"
-COMMANDS = ("import", "export", "cameras", "render", "words", "doctor")
+COMMANDS = ("import", "export", "cameras", "render", "watch", "words", "doctor")
 
 
 @pytest.fixture
@@ -63,6 +63,12 @@ def test_every_command_has_help_with_examples(command: str, voxsds) -> None:
     assert f"voxsds {command}" in done.out.partition("Examples:")[2]
 
 
+def test_the_list_of_commands_cuts_no_sentence_short(voxsds) -> None:
+    listed = voxsds("--help").out.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == list(COMMANDS)
+    assert all(line.endswith(".") and not line.endswith("...") for line in listed)
+
+
 def test_help_does_not_wait_for_torch() -> None:
     code = "import sys; from voxsds.cli import main; assert not {'torch', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
@@ -103,7 +109,7 @@ def test_wrong_usage_ends_with_2(arguments: list[str], checkout: Path, voxsds) -
     (["export", "--map", "7", "a.schem"], "there is no such map, there are 1; bring one with: voxsds import"),
     (["export", "--map", "1", "--optimized", "a.schem"], "make one with: dvc exp run -S map_id=1"),
     (["export", "--map", "1", "a.obj"], "worlds are written as"),
-    (["render", "--map", "1", "a.mp4"], "ffmpeg"),
+    (["render", "--map", "1", "a.jpg"], "pictures are written as .png"),
     (["cameras", "--map", "1", "--orbit", "4"], "multiple of 3"),
     (["words", "--teacher", "sdxl", "a"], "voxsds doctor --teacher sdxl"),
     (["words", "..."], "has no words"),
@@ -202,6 +208,16 @@ def test_doctor_finds_the_shipped_teacher_ready(checkout: Path, voxsds) -> None:
         b["problem"] is None and b["milliseconds"] > 0 for b in said["backends"] if b["name"] == "numba"
     )
     assert not any("teacher" in problem or "renderer" in problem for problem in said["problems"])
+
+
+def test_doctors_tables_stay_narrow_and_reasons_stand_below(checkout: Path, voxsds) -> None:
+    lines = voxsds("doctor").out.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("renderer"))
+    names = [line.split()[0] for line in lines[at + 1 : at + 5]]
+    assert names == ["reference", "numba", "triton", "nvdiffrast"]
+    assert all(len(line) < 60 for line in lines[at : at + 5])
+    for name, line in zip(names, lines[at + 1 : at + 5], strict=True):
+        assert ("does not work" in line) == any(below.startswith(f"  {name}: ") for below in lines)
 
 
 def test_doctor_fails_where_the_chosen_teacher_cannot_run(checkout: Path, voxsds) -> None:

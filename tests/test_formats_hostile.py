@@ -21,7 +21,6 @@ from voxsds.materials import DEFAULT_PALETTE
 ROOT = Path(__file__).parents[1]
 MAPPING = read_mapping()
 SOUND = ("a.schem", "a.litematic", "a.nbt", "a.vox")
-HEAVY = ("bomb.schem", "compounds.schem", "shared.vox", "chunks.vox", "lists.nbt", "huge.schem")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -34,14 +33,18 @@ def test_a_hostile_file_is_refused_by_name(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured as Linux tells it")
-@pytest.mark.parametrize("name", HEAVY)
-def test_a_bomb_is_refused_within_two_seconds_and_500_mb(name: str, tmp_path: Path) -> None:
-    """In a process of its own, which imports torch (230 MB) before it reads the file."""
-    command = [sys.executable, "-m", "tests.helpers.hostile", str(write_hostile(name, tmp_path))]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    result = json.loads(done.stdout)
-    assert result["kind"] == "ValueError", result
-    assert result["seconds"] < 2 and result["peak_mb"] < 500, result
+def test_each_is_refused_within_two_seconds_and_500_mb(tmp_path: Path) -> None:
+    """In a process of its own, which imports torch (230 MB) before it reads them one after the other.
+
+    Measured on 2 busy cores of an AMD EPYC: 0.12 s for the slowest, 425 MB.
+    """
+    files = [str(write_hostile(name, tmp_path)) for name in FILES]
+    command = [sys.executable, "-m", "tests.helpers.hostile", *files]
+    done = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    assert {file: result for file, result in done["read"].items() if result["kind"] != "ValueError"} == {}
+    slowest = max(done["read"], key=lambda file: done["read"][file]["seconds"])
+    assert done["read"][slowest]["seconds"] < 2, slowest
+    assert done["peak_mb"] < 500
 
 
 @pytest.fixture(scope="module")

@@ -127,10 +127,18 @@ def test_a_failure_is_named_with_its_figure_and_the_cleanup_is_told(page, text):
     shown = " ".join("".join(Balance(text).texts).split())
     for failure in failures:
         assert f"{failure.name.capitalize()}: {failure.figure}What to try: {failure.remedy}" in shown
-    counts = {"holes_filled": 3, "speckles_repainted": 0}
+    counts = {"blocks": 64, "holes_filled": 3, "speckles_repainted": 0, "groups_dropped": 1}
     figures = {**page.validation.figures, "cleanup": {**page.validation.figures["cleanup"], "counts": counts}}
     told = html(replace(page, validation=replace(page.validation, figures=figures)))
-    assert "It changed 0 cells. holes filled 3<" in told and "speckles repainted" not in told
+    assert "It changed 0 cells: holes filled 3, groups dropped 1.<" in told
+
+
+def test_the_verdict_says_in_how_many_views_the_prompt_is_recognised(page):
+    figures = page.validation.figures
+    quality = {**figures["quality"], "r_precision": {"before": 0.25, "after": 0.5}}
+    told = html(replace(page, validation=replace(page.validation, figures={**figures, "quality": quality})))
+    header = told.partition("<header>")[2].partition("</header>")[0]
+    assert "recognises the prompt in 50% of the held-out views, 25% before." in header
 
 
 def luminance(color: str) -> float:

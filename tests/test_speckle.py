@@ -3,7 +3,7 @@
 import numpy as np
 
 from voxsds.materials import AIR, FACE_NORMALS, GRASS, SAND, SNOW, STONE
-from voxsds.speckle import free_faces, repaint_speckles, speckle_share, speckles, visible
+from voxsds.speckle import open_faces, repaint_speckles, speckle_share, speckles, visible
 
 
 def field(material: int) -> np.ndarray:
@@ -46,7 +46,7 @@ def test_nothing_is_found_in_an_empty_world():
     assert repaint_speckles(blocks, blocks) == 0
 
 
-def test_free_faces_come_in_the_order_of_the_materials_faces():
+def test_open_faces_come_in_the_order_of_the_materials_faces():
     blocks = np.zeros((3, 3, 3), dtype=np.int64)
     blocks[1, 1, 1] = STONE
     for axis, step in zip(
@@ -54,7 +54,7 @@ def test_free_faces_come_in_the_order_of_the_materials_faces():
     ):
         covered = blocks.copy()
         covered[tuple(np.array([1, 1, 1]) + step * np.eye(3, dtype=int)[axis])] = SNOW
-        (gone,) = np.flatnonzero(free_faces(blocks)[:, 1, 1, 1] & ~free_faces(covered)[:, 1, 1, 1])
+        (gone,) = np.flatnonzero(open_faces(blocks)[:, 1, 1, 1] & ~open_faces(covered)[:, 1, 1, 1])
         assert FACE_NORMALS[gone, axis] == step
 
 

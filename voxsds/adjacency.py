@@ -20,6 +20,16 @@ def beside(voxel: Voxel, shape: tuple[int, ...]) -> Iterator[Voxel]:
                 yield x, y, z
 
 
+def free_faces(around: Bool[np.ndarray, "X Y Z"]) -> Bool[np.ndarray, "6 X-2 Y-2 Z-2"]:
+    """The voxels by the faces of theirs that no other covers, in the order of `materials.FACE_NORMALS`.
+
+    `around` has one more voxel on every side than the grid: those say what covers the faces at its border.
+    """
+    inner = (slice(1, -1),) * 3
+    covered = [np.roll(around, -step, axis)[inner] for axis in range(3) for step in (1, -1)]
+    return around[inner] & ~np.stack(covered)
+
+
 def grown(mask: Mask) -> Mask:
     """`mask` and the voxels at its faces."""
     return np.asarray(ndimage.binary_dilation(mask))

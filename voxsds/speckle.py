@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Int, Integer
 
+from voxsds.adjacency import free_faces
 from voxsds.materials import AIR
 
 Blocks = Integer[np.ndarray, "X Y Z"]
@@ -10,21 +11,16 @@ Mask = Bool[np.ndarray, "X Y Z"]
 OTHERS = 4  # visible neighbours of one other material that it must have
 
 
-def free_faces(blocks: Blocks) -> Bool[np.ndarray, "6 X Y Z"]:
-    """The blocks by the faces of theirs that nothing covers, in the order of `materials.FACE_NORMALS`.
-
-    The grid's bottom counts as covered, its sides and top as open.
-    """
-    solid = np.pad(blocks != AIR, 1)
-    solid[:, 0] = True
-    inner = (slice(1, -1),) * 3
-    covered = [np.roll(solid, -step, axis)[inner] for axis in range(3) for step in (1, -1)]
-    return (blocks != AIR) & ~np.stack(covered)
+def open_faces(blocks: Blocks) -> Bool[np.ndarray, "6 X Y Z"]:
+    """The free faces of the blocks; the grid's bottom counts as covered, its sides and top as open."""
+    around = np.pad(blocks != AIR, 1)
+    around[:, 0] = True
+    return free_faces(around)
 
 
 def visible(blocks: Blocks) -> Mask:
-    """Blocks with a free face; the grid's bottom counts as covered, its sides and top as open."""
-    return np.logical_or.reduce(free_faces(blocks), axis=0)
+    """Blocks with an open face."""
+    return np.logical_or.reduce(open_faces(blocks), axis=0)
 
 
 def neighbours(mask: Mask) -> Int[np.ndarray, "X Y Z"]:
@@ -42,7 +38,7 @@ def speckle_share(blocks: Blocks) -> float:
     of a meadow have; a block without any is no speckle. One sand block in a snow field of 5 x 5 is 1 / 25.
     A look at the surface as it is: unlike `speckles` it asks neither for a surrounding nor for a change.
     """
-    faces = free_faces(blocks)
+    faces = open_faces(blocks)
     alike = np.zeros(blocks.shape, dtype=np.int64)
     others = np.zeros_like(alike)
     for side in faces:

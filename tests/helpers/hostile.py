@@ -1,6 +1,6 @@
-"""Files that lie about themselves. Run as a program it reads one and says what that took.
+"""Files that lie about themselves. Run as a program it reads some and says what that took.
 
-python -m tests.helpers.hostile FILE
+python -m tests.helpers.hostile FILE...
 """
 
 import json
@@ -96,6 +96,11 @@ def shared(levels: int) -> bytes:
     return scene(*tree, shape(1 + levels, 0))
 
 
+def keyed(count: int) -> bytes:
+    """A JSON object of many keys, the last one twice."""
+    return json.dumps({f"k{i}": 1 for i in range(count)}).encode()[:-1] + f', "k{count - 1}": 2}}'.encode()
+
+
 # Name of the file: its contents, and what the error has to say.
 FILES: dict[str, tuple[bytes | Tags, str]] = {
     "bomb.schem": (bomb(300 * 2**20), "more than 64 MiB unpacked"),
@@ -148,6 +153,12 @@ FILES: dict[str, tuple[bytes | Tags, str]] = {
     "hollow.vox": (b"VOX " + struct.pack("<i4sii", 150, b"MAIN", 0, 0), "no visible model"),
     "chunk.vox": (scene() + b"RGBA" + struct.pack("<2i", 2**30, 0), "ends past the file"),
     "chunks.vox": (scene(*[("NOTE", b"")] * 200_000), "over 100,000 chunks"),
+    "deep.json": (b"[" * 1_000_000, "nested too deeply"),
+    "keys.json": (keyed(200_000), "'k199999' stands twice"),
+    "digits.json": (b'{"blocks": ' + b"9" * 1_000_000 + b"}", "digits"),
+    "sized.json": (b'{"worldConfig": {"dimensions": {"x": 1e9, "y": 1, "z": 1}}, "blocks": []}', "x is 1000"),
+    "wide.json": (b'{"worldConfig": {"dimensions": {"x": 512, "y": 512, "z": 512}}, "blocks": []}',
+                  "is too large"),
 }  # fmt: skip
 
 
@@ -178,6 +189,11 @@ def peak_megabytes() -> float:
     return int(found[1]) / 1024
 
 
+def main() -> None:
+    mapping = read_mapping()
+    read = {file: attempt(lambda: import_world(Path(file), mapping)) for file in sys.argv[1:]}  # noqa: B023
+    print(json.dumps({"read": read, "peak_mb": peak_megabytes()}))
+
+
 if __name__ == "__main__":
-    mapping, file = read_mapping(), Path(sys.argv[1])
-    print(json.dumps(attempt(lambda: import_world(file, mapping)) | {"peak_mb": peak_megabytes()}))
+    main()

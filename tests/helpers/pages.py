@@ -18,12 +18,13 @@ FIRST = [
 FOUND = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").glob("*.md"))
 PAGES = [*FIRST, *(page for page in FOUND if page not in FIRST), "CONTRIBUTING.md"]
 
-OTHERS = "srun|torchrun|accelerate|git clone|sudo|apt-get|pip|hf|nvidia-smi|ffmpeg"
+OTHERS = "srun|torchrun|accelerate|git clone|sudo|apt-get|pip|hf|nvidia-smi"
 # What cannot be run as it stands, what is run in its place, and why.
 INSTEAD = (
     (r"make (test|test-browser|check|bench|viewer|format)", r"make --dry-run \1", "minutes, other tools"),
     (r"make watch|voxsds watch", "voxsds watch --help", "does not end"),
     (r"(?:CUDA_VISIBLE_DEVICES=\d )?dvc queue start.*", "dvc queue start --help", "goes on for minutes"),
+    (r"voxsds render (.*)\.mp4", r"voxsds render \1.gif --size 64", "ffmpeg"),
     (r"dvc exp run(.*guidance=sdxl.*)", r"dvc exp run --queue\1", "a GPU and a download"),
     (r"voxsds doctor (.*)--online", r"voxsds doctor \1", "the Hub"),
     (r"python -m (benchmarks\.\w+|stages\.train --params /dev).*", "", "minutes, or a GPU; see `scripts`"),

@@ -61,7 +61,7 @@ def import_build(
     force: Force = False,
     json: AsJson = False,
 ) -> None:
-    """Bring a build in as maps/ID/map.json, and say what each of its blocks became."""
+    """Bring a build in as maps/ID/map.json. What each of its blocks became is said."""
     box = parse_box(crop) if crop else None
     from voxsds.formats.exchange import import_world
     from voxsds.formats.mapping import read_mapping

@@ -29,7 +29,7 @@ def cameras(
     force: Force = False,
     json: AsJson = False,
 ) -> None:
-    """Write datasets/ID for a map: posed cameras that see it, and their images."""
+    """Write cameras that see a map into datasets/ID. Their images are drawn, too."""
     from voxsds.capture import CaptureSettings, capture
     from voxsds.maps import read_map
 

@@ -23,7 +23,7 @@ def doctor(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Check what works on this machine and what to do about the rest; exit code 1 if anything is."""
+    """Check what works on this machine. What to do about the rest is said; exit code 1 if anything is."""
     from voxsds.doctor import diagnose
 
     entries, chosen = teachers()
@@ -49,11 +49,14 @@ def _print(found: "Diagnosis") -> None:
     )
     print()
     rows = [
-        (b.name + " (auto)" * (b.name == found.auto), b.problem or "works",
+        (b.name + " (auto)" * (b.name == found.auto), "does not work" if b.problem else "works",
          "" if b.milliseconds is None else f"{b.milliseconds:.1f} ms")
         for b in found.backends
     ]  # fmt: skip
-    print_table(("renderer", "", "64 x 64 pixels"), rows, numbers=(2,))
+    print_table(("renderer", "state", "64 x 64 pixels"), rows, numbers=(2,))
+    for backend in found.backends:
+        if backend.problem:
+            print(f"  {backend.name}: {backend.problem}")
     print()
     print_table(("teacher", "state", "weights in memory"), [_row(report) for report in found.teachers])
     for report in found.teachers:

@@ -10,12 +10,15 @@ from voxsds.cli.project import MapId, Optimized, examples, map_file
 EXAMPLES = examples(
     "voxsds render --map 1 hill.png --azimuth 120",
     "voxsds render --map 1 --optimized tower.webp",
+    "voxsds render --map 1 --optimized tower.mp4 --seconds 8 --frames 192",
     "voxsds render --map 1 --optimized tower.gif --size 256 --frames 24",
 )
 
 
 def render(
-    file: Annotated[Path, typer.Argument(help=".png for one view, .gif or .webp for a turn around the map.")],
+    file: Annotated[
+        Path, typer.Argument(help=".png for one view; .gif, .webp or .mp4 (by ffmpeg) for a turn.")
+    ],
     map: MapId,
     optimized: Optimized = False,
     size: Annotated[int, typer.Option(min=16, max=4096, help="Width and height, pixels.")] = 512,

@@ -14,7 +14,7 @@ def watch(
     folder: Annotated[Path, typer.Argument(help="What the pipeline writes.")] = Path("out_local"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of this machine; 0 for any.")] = 8765,
 ) -> None:
-    """Show a running training in the browser: progress, curves, current images."""
+    """Show a running training in the browser. There are its progress, curves and current images."""
     from voxsds.report.watch import watch
 
     watch(folder, port)

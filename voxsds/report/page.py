@@ -108,6 +108,7 @@ def _told(page: Page) -> dict[str, Any]:
         "materials": material_rows(figures["materials"], run.after.palette),
         "gradients": gradient_table({"input map": run.gradients_before, "trained grid": run.gradients_after}),
         "gradient_errors": gradient_errors(page.gradient_errors),
+        "recognised": {when: f"{share:.0%}" for when, share in figures["quality"]["r_precision"].items()},
         "score": figures["quality"]["score"],
         "others": page.validation.others,
         "provenance": page.provenance.items(),

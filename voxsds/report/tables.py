@@ -5,6 +5,8 @@ from typing import Any
 
 from voxsds.materials import AIR, TOP, Palette
 
+TOTALS = ("blocks", "changed")  # of the export as a whole: no steps of its cleanup
+
 
 def material_rows(shares: Mapping[str, Mapping[str, float]], palette: Palette) -> list[dict[str, Any]]:
     """A row for each material: its shares "before" and "after", and its colour from above."""
@@ -66,5 +68,6 @@ def cleanup_table(figures: Mapping[str, Any]) -> dict[str, Any]:
         ("speckle", f"{cleanup['speckle_untidied']:.2%}", f"{quality['speckle']:.2%}"),
         ("floating blocks", f"{cleanup['floating_untidied']}", f"{figures['edit']['floating']}"),
     ]
-    steps = [f"{name.replace('_', ' ')} {count}" for name, count in cleanup["counts"].items() if count]
-    return {"rows": rows, "done": f"It changed {cleanup['changed']} cells. {'; '.join(steps)}"}
+    done = {name: count for name, count in cleanup["counts"].items() if count and name not in TOTALS}
+    steps = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in done.items())
+    return {"rows": rows, "done": f"It changed {cleanup['changed']} cells{': ' * bool(steps)}{steps}."}

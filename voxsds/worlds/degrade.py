@@ -3,21 +3,17 @@
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from voxsds.materials import DEFAULT_PALETTE, WATER
+from voxsds.adjacency import free_faces
+from voxsds.materials import AIR, DEFAULT_PALETTE, FACE_NORMALS, WATER
 
 SOLIDS = len(DEFAULT_PALETTE) - 1
+BESIDE_OR_ABOVE = FACE_NORMALS[:, 1] >= 0
 
 
 def exposed(blocks: UInt8[np.ndarray, "X Y Z"]) -> Bool[np.ndarray, "X Y Z"]:
     """Blocks with air beside or above them, inside the grid."""
-    air = blocks == 0
-    out = np.zeros_like(air)
-    out[1:] |= air[:-1]
-    out[:-1] |= air[1:]
-    out[:, :-1] |= air[:, 1:]
-    out[:, :, 1:] |= air[:, :, :-1]
-    out[:, :, :-1] |= air[:, :, 1:]
-    return out & ~air
+    faces = free_faces(np.pad(blocks != AIR, 1, mode="edge"))
+    return np.logical_or.reduce(faces[BESIDE_OR_ABOVE], axis=0)
 
 
 def with_floating_blocks(
