@@ -167,9 +167,9 @@ def test_the_more_is_preserved_the_less_changes():
 
 def test_the_decay_of_a_light_touch_holds_back_what_is_less_than_half_agreed():
     """At rest a residual is r / decay; three levels of it move an initial logit of 3 by 3 where r = 1/2."""
-    decay = weight_decay(replace(EVERYTHING, preserve=1.0), 3, 3.0)
+    decay = weight_decay(1.0, 3, 3.0)
     assert 3 * 0.5 / decay == pytest.approx(3.0)
-    assert weight_decay(EVERYTHING, 3, 3.0) == 0
+    assert weight_decay(0.0, 3, 3.0) == 0
 
 
 @pytest.mark.parametrize(

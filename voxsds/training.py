@@ -20,8 +20,8 @@ from voxsds.edit import weight_decay
 from voxsds.field import Field, confined, straight_through
 from voxsds.grid import DifferentiableVoxelGrid
 from voxsds.guidance import sds
-from voxsds.guidance.distill import Distillation, distill, probe
-from voxsds.guidance.teacher import Teacher
+from voxsds.guidance.distill import Distillation, describes, distill, probe
+from voxsds.guidance.teacher import Promptable, Teacher
 from voxsds.health import (
     TrainingStopped,
     gradient_statistics,
@@ -100,15 +100,6 @@ class Training:
         self.ranks, self.step = ranks, 0
         self.settings = settings = recipe.train
         self.own = ranks.share(settings.views)
-        self.optimizer = torch.optim.Adam(
-            grid.parameters(),
-            recipe.lr,
-            settings.betas,
-            settings.epsilon,
-            weight_decay(recipe.edit, len(grid.levels), grid.initial_occupancy.abs().max().item()),
-            decoupled_weight_decay=True,
-            fused=True,
-        )
         self.occupancy_temperature = Geometric(**asdict(settings.occupancy_temperature), steps=settings.steps)
         self.material_temperature = Geometric(**asdict(settings.material_temperature), steps=settings.steps)
         self.t_min = Linear(*recipe.teacher.t_min, steps=settings.steps)
@@ -120,6 +111,16 @@ class Training:
         self.lit = torch.as_tensor(lit_faces(scene.palette)).to(grid.initial_occupancy)
         self.probe_rays = self._rays(self.source.spread(len(PROBE_TIMESTEPS)))
         self.start = self._start()
+        self.preserve = self._preserve()
+        self.optimizer = torch.optim.Adam(
+            grid.parameters(),
+            recipe.lr,
+            settings.betas,
+            settings.epsilon,
+            weight_decay(self.preserve, len(grid.levels), grid.initial_occupancy.abs().max().item()),
+            decoupled_weight_decay=True,
+            fused=True,
+        )
         self.reach = torch.zeros_like(grid.initial_occupancy)  # best of all steps, 0 = never seen
         self.clock = StepClock(self.reach.device)
         self._still = 0  # steps in a row without gradient
@@ -256,6 +257,22 @@ class Training:
     @torch.no_grad()
     def _start_latents(self, rays: RayBundle) -> Float[Tensor, "views channels rows columns"] | None:
         return None if self.start is None else self.teacher.encode(self._render(self.start, rays).rgba[:, :3])
+
+    @torch.no_grad()
+    def _preserve(self) -> float:
+        """`edit.preserve`; where it is left open 1 if the prompt describes the map, so that it is let be.
+
+        0 where the teacher cannot be asked: it follows no prompt, or is not one of worlds like this.
+        """
+        if self.recipe.edit.preserve is not None:
+            return self.recipe.edit.preserve
+        teacher = self.teacher
+        if self.scene.parts or teacher.vocabulary is None or not isinstance(teacher, Promptable):
+            return 0.0
+        ends = self.settings.occupancy_temperature.end, self.settings.material_temperature.end
+        latents = teacher.encode(self._render(self.grid.field(*ends), self.probe_rays).rgba[:, :3])
+        said = describes(teacher.against_nothing(), latents, self.probe_rays)
+        return float(self.ranks.agreed(int(said)))
 
     def _penalties(self, field: Field, reach: Float[Tensor, "X Y Z"]) -> dict[str, Tensor]:
         """The regularisers, weighted; those of weight zero are not computed."""
