@@ -56,6 +56,7 @@ class TrainSettings:
     material_temperature: Span  # geometric
     straight_through: float  # share of the steps, the last ones, that draw plain blocks
     penalties: Penalties
+    cohesion: float  # pull of neighbouring blocks to one material, in steps of the optimizer
     probe_every: int  # steps
     image_every: int
     checkpoint_every: int
