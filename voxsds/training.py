@@ -18,6 +18,7 @@ from voxsds.cameras import Camera, Frame, RayBundle, ray_bundle
 from voxsds.distributed import ALONE, Ranks
 from voxsds.edit import weight_decay
 from voxsds.field import Field, confined, straight_through
+from voxsds.flips import WINDOW, HardPhase
 from voxsds.grid import DifferentiableVoxelGrid
 from voxsds.guidance import sds
 from voxsds.guidance.distill import Distillation, describes, distill, probe
@@ -123,6 +124,7 @@ class Training:
         )
         self.reach = torch.zeros_like(grid.initial_occupancy)  # best of all steps, 0 = never seen
         self.clock = StepClock(self.reach.device)
+        self.hard = HardPhase(grid, self.lit)
         self._still = 0  # steps in a row without gradient
         self._had_blocks = bool(grid.blocks().any())
 
@@ -133,7 +135,9 @@ class Training:
         statistics = self.grid.statistics(self.scene.palette.names)
         if self._had_blocks:
             require_blocks(statistics, step)
-        field = self.field()
+        if step == self._soft_steps:
+            self.hard.begin()
+        field = drawn = self.field()
         probed = step % settings.probe_every == 0 or step == settings.steps - 1
         self.clock.lap("grid")
         probe_figures = self._probe(field) if probed else None
@@ -149,10 +153,10 @@ class Training:
         penalties = self._penalties(field, rendering.reach)
         cohesion = self._cohesion(field, rendering.reach)
         self.clock.lap("penalties")
-        self._backward(sds.surrogate_loss(latents, said.gradient), penalties)
+        self._backward(sds.surrogate_loss(latents, said.gradient), penalties, drawn)
         residual = self.ranks.gathered(said.residual, settings.views)
         self.clock.lap("render backward")
-        gradients = self._gradient_statistics(losses.touched(rendering.reach, field.opacity))
+        gradients = self._gradient_statistics(losses.touched(rendering.reach, field.opacity), drawn)
         record = StepRecord(
             step=step,
             temperature=self.material_temperature.at(step),
@@ -167,15 +171,32 @@ class Training:
             gradient_stats=gradients,
             probe=probe_figures,
         )
-        self._move(record.lr, rendering.reach, cohesion)
+        if self._hard:
+            self.hard.learn(*self._gradients(drawn), last=step + WINDOW > settings.steps - 1)
+        else:
+            self._move(record.lr, cohesion)
+        self.reach = torch.maximum(self.reach, rendering.reach)
+        self.step += 1
         self.clock.lap("optimiser")
         return record
 
     def field(self) -> Field:
         """What the grid looks like at this point of the run."""
+        if self._hard:
+            return self.hard.field()
         field = self.grid.field(**self.temperatures())
         soft_steps = round((1 - self.settings.straight_through) * self.settings.steps)
         return field if self._current < soft_steps else straight_through(field)
+
+    @property
+    def _soft_steps(self) -> int:
+        """How many steps come before the hard phase, which has only whole windows."""
+        windows = round(self.settings.hard_phase * self.settings.steps) // WINDOW
+        return self.settings.steps - windows * WINDOW
+
+    @property
+    def _hard(self) -> bool:
+        return self._current >= self._soft_steps
 
     @property
     def _current(self) -> int:
@@ -304,19 +325,20 @@ class Training:
         insists on it, whatever the scale of what it says, and goes where it only mumbles.
         """
         weight = self.settings.cohesion
-        if not weight:
+        if not weight or self._hard:
             return None
         mask = losses.touched(reach, field.opacity)
         apart = torch.where(mask, losses.patchwork(field.opacity, field.material, mask), 0).sum()
         (by_logit,) = torch.autograd.grad(apart, self.grid.material_residuals[0], retain_graph=True)
         return -weight * by_logit
 
-    def _backward(self, distillation: Float[Tensor, ""], penalties: dict[str, Tensor]) -> None:
+    def _backward(self, distillation: Float[Tensor, ""], penalties: dict[str, Tensor], drawn: Field) -> None:
         """The gradient of the step: each process adds that of its views and its part of the penalties."""
         share = (self.own.stop - self.own.start) / self.settings.views
         self.optimizer.zero_grad()
         (share * distillation + sum(penalties.values()) / self.ranks.size).backward()
-        self.ranks.add(parameter.grad for parameter in self.grid.parameters() if parameter.grad is not None)
+        leaves = drawn if self._hard else self.grid.parameters()
+        self.ranks.add(leaf.grad for leaf in leaves if leaf.grad is not None)
 
     def _losses(
         self,
@@ -345,8 +367,16 @@ class Training:
         timesteps = torch.tensor(chosen, device=latents.device)
         return asdict(probe(self.teacher, latents, self.probe_rays, timesteps, noise))
 
-    def _gradient_statistics(self, touched: Bool[Tensor, "X Y Z"]) -> dict[str, float]:
-        occupancy, material = self.grid.logit_gradients()
+    def _gradients(self, drawn: Field) -> tuple[Float[Tensor, "X Y Z"], Float[Tensor, "M X Y Z"]]:
+        """Of the last backward: towards the logits, or in the hard phase towards the plain blocks."""
+        if not self._hard:
+            return self.grid.logit_gradients()
+        opacity, material = drawn.opacity.grad, drawn.material.grad
+        assert opacity is not None and material is not None
+        return opacity, material.movedim(-1, 0)
+
+    def _gradient_statistics(self, touched: Bool[Tensor, "X Y Z"], drawn: Field) -> dict[str, float]:
+        occupancy, material = self._gradients(drawn)
         statistics = gradient_statistics(occupancy, material, touched)
         require_finite_gradients(statistics, {"occupancy": occupancy, "material": material}, self.step)
         self._still = self._still + 1 if statistics["grad_max"] == 0 else 0
@@ -354,14 +384,12 @@ class Training:
         return statistics
 
     @torch.no_grad()
-    def _move(self, lr: float, reach: Float[Tensor, "X Y Z"], cohesion: Tensor | None) -> None:
+    def _move(self, lr: float, cohesion: Tensor | None) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
         if cohesion is not None:
             self.grid.material_residuals[0].add_(cohesion, alpha=lr)
-        self.reach = torch.maximum(self.reach, reach)
-        self.step += 1
 
     def state_dict(self) -> dict[str, Any]:
         """All that changes over a run, as tensors and plain values."""
@@ -373,6 +401,7 @@ class Training:
             "timestep_draws": self.timestep_draws.get_state(),
             "noise_draws": self.noise_draws.get_state(),
             "reach": self.reach,
+            "hard": self.hard.state,
             "still": self._still,
             "had_blocks": self._had_blocks,
         }
@@ -386,6 +415,9 @@ class Training:
         self.timestep_draws.set_state(state["timestep_draws"])
         self.noise_draws.set_state(state["noise_draws"])
         self.reach = state["reach"].to(self.reach)
+        device = self.reach.device
+        hard = state["hard"].items()
+        self.hard.state = {k: v.clone().to(device) if isinstance(v, Tensor) else v for k, v in hard}
         self._still, self._had_blocks = state["still"], state["had_blocks"]
 
 
