@@ -317,7 +317,8 @@ class Training:
     def _cohesion(self, field: Field, reach: Float[Tensor, "X Y Z"]) -> Float[Tensor, "M X Y Z"] | None:
         """Where the material logits would go if neighbours were of one material; None where none is to.
 
-        The gradient of sum `losses.patchwork`, which is not added to the teacher's: each step of the
+        The gradient of sum `losses.patchwork` towards the logits as the softmax takes them, which makes it
+        as strong in a cold softmax as in a warm one. It is not added to the teacher's: each step of the
         optimizer is followed by one of lr cohesion times this, as with decoupled weight decay (arXiv
         1711.05101). As a part of the loss it would be as nothing beside a teacher whose gradient is large,
         and rule where the gradient fades because the goal is near. Beside it, what counts is how far the
@@ -330,7 +331,7 @@ class Training:
         mask = losses.touched(reach, field.opacity)
         apart = torch.where(mask, losses.patchwork(field.opacity, field.material, mask), 0).sum()
         (by_logit,) = torch.autograd.grad(apart, self.grid.material_residuals[0], retain_graph=True)
-        return -weight * by_logit
+        return -weight * self.temperatures()["material_temperature"] * by_logit
 
     def _backward(self, distillation: Float[Tensor, ""], penalties: dict[str, Tensor], drawn: Field) -> None:
         """The gradient of the step: each process adds that of its views and its part of the penalties."""
