@@ -57,7 +57,6 @@ class TrainSettings:
     straight_through: float  # share of the steps, the last ones, that draw plain blocks
     hard_phase: float  # share of the steps, the last ones, in which single blocks are flipped; see flips.py
     penalties: Penalties
-    cohesion: float  # pull of neighbouring blocks to one material, in steps of the optimizer
     probe_every: int  # steps
     image_every: int
     checkpoint_every: int

@@ -39,6 +39,9 @@ from voxsds.stepclock import StepClock
 from voxsds.views import ViewSource
 
 PROBE_TIMESTEPS = (200, 400, 600, 800)  # one fixed view each
+LOUDEST = 0.8  # of what the teacher says of a voxel, what its neighbours may say; from 1 on they rule
+MEMORY = 0.9  # of the mean of what was said, from step to step
+TINY = 1e-30
 PROBE_SEED = 0  # the same noise in every run, so that runs can be compared
 
 
@@ -123,6 +126,8 @@ class Training:
             fused=True,
         )
         self.reach = torch.zeros_like(grid.initial_occupancy)  # best of all steps, 0 = never seen
+        self.said = torch.zeros_like(self.reach)  # mean square gradient towards a voxel's material logits
+        self.patched: Tensor | None = None  # the patchwork penalty's part in the gradient of this step
         self.clock = StepClock(self.reach.device)
         self.hard = HardPhase(grid, self.lit)
         self._still = 0  # steps in a row without gradient
@@ -151,7 +156,6 @@ class Training:
         timesteps = self._timesteps()
         said, latents = self._ask(teacher, rendering, rays, timesteps[self.own])
         penalties = self._penalties(field, rendering.reach)
-        cohesion = self._cohesion(field, rendering.reach)
         self.clock.lap("penalties")
         self._backward(sds.surrogate_loss(latents, said.gradient), penalties, drawn)
         residual = self.ranks.gathered(said.residual, settings.views)
@@ -174,7 +178,8 @@ class Training:
         if self._hard:
             self.hard.learn(*self._gradients(drawn), last=step + WINDOW > settings.steps - 1)
         else:
-            self._move(record.lr, cohesion)
+            self._listen(rendering.reach, field)
+            self._move(record.lr)
         self.reach = torch.maximum(self.reach, rendering.reach)
         self.step += 1
         self.clock.lap("optimiser")
@@ -305,33 +310,40 @@ class Training:
             "entropy": lambda: losses.material_entropy(field.material),
             "smoothness": lambda: losses.smoothness(field.opacity, mask),
             "binarisation": lambda: losses.binarisation(field.opacity),
-            "patchwork": lambda: losses.patchwork(field.opacity, field.material, mask),
         }
-        return {
+        parts = {
             name: weight * losses.masked_mean(functions[name](), mask)
             if weight
             else field.opacity.new_zeros(())
-            for name, weight in asdict(weights).items()
+            for name, weight in asdict(replace(weights, patchwork=0.0)).items()
         }
+        self.patched = None
+        if weights.patchwork and not self._hard:
+            parts["patchwork"] = self._patchwork(field, mask)
+        return parts
 
-    def _cohesion(self, field: Field, reach: Float[Tensor, "X Y Z"]) -> Float[Tensor, "M X Y Z"] | None:
-        """Where the material logits would go if neighbours were of one material; None where none is to.
+    def _patchwork(self, field: Field, mask: Bool[Tensor, "X Y Z"]) -> Float[Tensor, ""]:
+        """The penalty on neighbours of different materials, no louder in any voxel than the teacher.
 
-        The gradient of sum `losses.patchwork` towards the logits as the softmax takes them, which makes it
-        as strong in a cold softmax as in a warm one. It is not added to the teacher's: each step of the
-        optimizer is followed by one of lr cohesion times this, as with decoupled weight decay (arXiv
-        1711.05101). As a part of the loss it would be as nothing beside a teacher whose gradient is large,
-        and rule where the gradient fades because the goal is near. Beside it, what counts is how far the
-        gradients of the steps agree, for so far Adam moves a logit: a border stays where the teacher
-        insists on it, whatever the scale of what it says, and goes where it only mumbles.
+        Its gradient towards the logits of a voxel is shortened to `LOUDEST` times the root mean square of
+        all else that was said of them lately. A teacher whose steps agree then has the last word, however
+        soft it speaks near its goal; one whose steps do not is outvoted by the neighbours.
         """
-        weight = self.settings.cohesion
-        if not weight or self._hard:
-            return None
-        mask = losses.touched(reach, field.opacity)
-        apart = torch.where(mask, losses.patchwork(field.opacity, field.material, mask), 0).sum()
-        (by_logit,) = torch.autograd.grad(apart, self.grid.material_residuals[0], retain_graph=True)
-        return -weight * self.temperatures()["material_temperature"] * by_logit
+        weight = self.settings.penalties.patchwork
+        penalty = weight * losses.masked_mean(losses.patchwork(*field, mask), mask)
+        (by_logit,) = torch.autograd.grad(penalty, self.grid.material_residuals[0], retain_graph=True)
+        loudness = by_logit.norm(dim=0).clamp(min=TINY)
+        self.patched = by_logit * (LOUDEST * self.said.sqrt() / loudness).clamp(max=1)
+        pull = sds.surrogate_loss(self.grid.material_logits, self.patched.permute(1, 2, 3, 0))
+        return penalty.detach() + pull - pull.detach()  # of that value, with the shortened gradient
+
+    @torch.no_grad()
+    def _listen(self, reach: Float[Tensor, "X Y Z"], field: Field) -> None:
+        """Keeps how loud the gradient of this step was without the patchwork penalty, for the next ones."""
+        _, total = self.grid.logit_gradients()
+        square = (total if self.patched is None else total - self.patched).square().sum(dim=0)
+        mean = torch.where(self.said == 0, square, torch.lerp(square, self.said, MEMORY))
+        self.said = torch.where(losses.touched(reach, field.opacity), mean, self.said)
 
     def _backward(self, distillation: Float[Tensor, ""], penalties: dict[str, Tensor], drawn: Field) -> None:
         """The gradient of the step: each process adds that of its views and its part of the penalties."""
@@ -384,13 +396,10 @@ class Training:
         require_movement(self._still, statistics, self.step)
         return statistics
 
-    @torch.no_grad()
-    def _move(self, lr: float, cohesion: Tensor | None) -> None:
+    def _move(self, lr: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
-        if cohesion is not None:
-            self.grid.material_residuals[0].add_(cohesion, alpha=lr)
 
     def state_dict(self) -> dict[str, Any]:
         """All that changes over a run, as tensors and plain values."""
@@ -402,6 +411,7 @@ class Training:
             "timestep_draws": self.timestep_draws.get_state(),
             "noise_draws": self.noise_draws.get_state(),
             "reach": self.reach,
+            "said": self.said,
             "hard": self.hard.state,
             "still": self._still,
             "had_blocks": self._had_blocks,
@@ -415,7 +425,7 @@ class Training:
         self.camera_draws.bit_generator.state = state["camera_draws"]
         self.timestep_draws.set_state(state["timestep_draws"])
         self.noise_draws.set_state(state["noise_draws"])
-        self.reach = state["reach"].to(self.reach)
+        self.reach, self.said = state["reach"].to(self.reach), state["said"].to(self.said)
         device = self.reach.device
         hard = state["hard"].items()
         self.hard.state = {k: v.clone().to(device) if isinstance(v, Tensor) else v for k, v in hard}
