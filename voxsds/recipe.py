@@ -57,6 +57,7 @@ class TrainSettings:
     straight_through: float  # share of the steps, the last ones, that draw plain blocks
     hard_phase: float  # share of the steps, the last ones, in which single blocks are flipped; see flips.py
     penalties: Penalties
+    patchwork_limit: float | None  # how loud that penalty may be in a voxel, the teacher being 1; None: any
     probe_every: int  # steps
     image_every: int
     checkpoint_every: int

@@ -39,7 +39,6 @@ from voxsds.stepclock import StepClock
 from voxsds.views import ViewSource
 
 PROBE_TIMESTEPS = (200, 400, 600, 800)  # one fixed view each
-LOUDEST = 0.8  # of what the teacher says of a voxel, what its neighbours may say; from 1 on they rule
 MEMORY = 0.9  # of the mean of what was said, from step to step
 TINY = 1e-30
 PROBE_SEED = 0  # the same noise in every run, so that runs can be compared
@@ -323,25 +322,29 @@ class Training:
         return parts
 
     def _patchwork(self, field: Field, mask: Bool[Tensor, "X Y Z"]) -> Float[Tensor, ""]:
-        """The penalty on neighbours of different materials, no louder in any voxel than the teacher.
+        """The penalty on neighbours of different materials, in no voxel louder than `patchwork_limit`.
 
-        Its gradient towards the logits of a voxel is shortened to `LOUDEST` times the root mean square of
-        all else that was said of them lately. A teacher whose steps agree then has the last word, however
+        Its gradient towards the logits of a voxel is shortened to that times the root mean square of all
+        else that was said of them lately. Under 1 a teacher whose steps agree has the last word, however
         soft it speaks near its goal; one whose steps do not is outvoted by the neighbours.
         """
-        weight = self.settings.penalties.patchwork
+        weight, limit = self.settings.penalties.patchwork, self.settings.patchwork_limit
         penalty = weight * losses.masked_mean(losses.patchwork(*field, mask), mask)
+        if limit is None:
+            return penalty
         (by_logit,) = torch.autograd.grad(penalty, self.grid.material_residuals[0], retain_graph=True)
         loudness = by_logit.norm(dim=0).clamp(min=TINY)
-        self.patched = by_logit * (LOUDEST * self.said.sqrt() / loudness).clamp(max=1)
+        self.patched = by_logit * (limit * self.said.sqrt() / loudness).clamp(max=1)
         pull = sds.surrogate_loss(self.grid.material_logits, self.patched.permute(1, 2, 3, 0))
         return penalty.detach() + pull - pull.detach()  # of that value, with the shortened gradient
 
     @torch.no_grad()
     def _listen(self, reach: Float[Tensor, "X Y Z"], field: Field) -> None:
         """Keeps how loud the gradient of this step was without the patchwork penalty, for the next ones."""
+        if self.patched is None:
+            return
         _, total = self.grid.logit_gradients()
-        square = (total if self.patched is None else total - self.patched).square().sum(dim=0)
+        square = (total - self.patched).square().sum(dim=0)
         mean = torch.where(self.said == 0, square, torch.lerp(square, self.said, MEMORY))
         self.said = torch.where(losses.touched(reach, field.opacity), mean, self.said)
 
