@@ -45,7 +45,6 @@ def variants(seed: int) -> dict[str, Recipe]:
         weights = Penalties(**{**PENALTIES, **(penalties or {})})
         return recipe(seed, teacher=teacher, steps=300, penalties=weights, **train)
 
-    cold = {"occupancy_temperature": Span(1.0, 0.02), "material_temperature": Span(2.0, 0.05)}
     return {
         "sds": run(),
         "bridge": run("bridge"),
@@ -56,7 +55,7 @@ def variants(seed: int) -> dict[str, Recipe]:
         "patchwork up to 1.2": run(patchwork_limit=1.2),
         "straight through in the last fifth": run(straight_through=0.2),
         "hard in the last fifth": run(hard_phase=0.2),
-        "cold": run(**cold),
+        "cold": run(occupancy_temperature=Span(1.0, 0.02), material_temperature=Span(2.0, 0.05)),
     }
 
 

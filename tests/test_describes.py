@@ -15,7 +15,7 @@ from voxsds.edit import EVERYTHING
 from voxsds.grid import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.distill import describes
 from voxsds.guidance.oracle import OracleTeacher
-from voxsds.guidance.teacher import load_teacher
+from voxsds.guidance.teacher import Promptable, load_teacher
 from voxsds.maps import read_map
 from voxsds.materials import GRASS, SAND, SNOW, STONE
 from voxsds.params import read_params, read_section
@@ -48,10 +48,10 @@ def test_a_prompt_that_says_no_more_than_none_describes_nothing():
     assert not describes(OracleTeacher([SHOWN], [SHOWN], LIT, 16), latents, views())
 
 
-def touch(wanted: np.ndarray, teacher=Prompted, edit=OPEN) -> float:
+def touch(wanted: np.ndarray, teacher: type[OracleTeacher] = Prompted, edit=OPEN) -> float:
     """What a run from the house takes for `preserve`."""
     worlds = [house_on_grass(), tower_on_snow()]
-    asked = teacher([wanted], worlds, training(*worlds, recipe()).lit, 24)
+    asked = teacher([wanted], worlds, LIT, 24)
     return training(worlds[0], asked, replace(recipe(), edit=edit), size=24).preserve
 
 
@@ -77,6 +77,7 @@ def test_the_tiny_teacher_knows_which_prompts_describe_the_shipped_maps(tmp_path
     params = with_overrides(read_params("params.yaml"), {"edit.preserve": None})
     rules, settings = read_recipe(params), read_section(params, "grid", GridSettings)
     networks = load_teacher(rules.teacher, "a plain", tmp_path)
+    assert isinstance(networks, Promptable)
     judged = {"start", "addition", "materials"}
     cases = [
         case for case in read_cases() if case.seed == 7 and (case.kind in judged or case.leaves == "all")

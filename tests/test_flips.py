@@ -69,8 +69,8 @@ def test_the_mean_of_the_slopes_at_both_ends_is_the_change_of_a_square_loss(cell
         shares = torch.nn.functional.one_hot(ids, len(lit)).double().requires_grad_()
         opacity = solid.double().requires_grad_()
         loss = (render(opacity, shares, lit, rays).rgba - target).square().sum()
-        loss.backward()
-        return loss.item(), slopes(opacity.grad, shares.grad, solid, ids)[cell]
+        by_opacity, by_share = torch.autograd.grad(loss, (opacity, shares))
+        return loss.item(), slopes(by_opacity, by_share, solid, ids)[cell]
 
     (first, there), (second, back) = seen(before), seen(after)
     repainted = before[cell] != AIR and becomes != AIR

@@ -334,8 +334,8 @@ class Training:
             return penalty
         (by_logit,) = torch.autograd.grad(penalty, self.grid.material_residuals[0], retain_graph=True)
         loudness = by_logit.norm(dim=0).clamp(min=TINY)
-        self.patched = by_logit * (limit * self.said.sqrt() / loudness).clamp(max=1)
-        pull = sds.surrogate_loss(self.grid.material_logits, self.patched.permute(1, 2, 3, 0))
+        self.patched = shortened = by_logit * (limit * self.said.sqrt() / loudness).clamp(max=1)
+        pull = sds.surrogate_loss(self.grid.material_logits, shortened.permute(1, 2, 3, 0))
         return penalty.detach() + pull - pull.detach()  # of that value, with the shortened gradient
 
     @torch.no_grad()
