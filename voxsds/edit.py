@@ -193,4 +193,4 @@ def weight_decay(preserve: float, levels: int, initial_logit: float) -> float:
     return preserve * LIGHT_TOUCH * levels / initial_logit
 
 
-LIGHT_TOUCH = 0.5  # agreement of the gradients, of 1, that a block's change needs at preserve 1
+LIGHT_TOUCH = 0.8  # agreement of the gradients, of 1, that a block's change needs at preserve 1
