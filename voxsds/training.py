@@ -103,11 +103,13 @@ class Training:
         self.ranks, self.step = ranks, 0
         self.settings = settings = recipe.train
         self.own = ranks.share(settings.views)
-        self.occupancy_temperature = Geometric(**asdict(settings.occupancy_temperature), steps=settings.steps)
-        self.material_temperature = Geometric(**asdict(settings.material_temperature), steps=settings.steps)
-        self.t_min = Linear(*recipe.teacher.t_min, steps=settings.steps)
-        self.t_max = Linear(*recipe.teacher.t_max, steps=settings.steps)
-        self.guidance = Linear(*recipe.teacher.guidance, steps=settings.steps)
+        self.occupancy_temperature = Geometric(
+            **asdict(settings.occupancy_temperature), steps=self._soft_steps
+        )
+        self.material_temperature = Geometric(**asdict(settings.material_temperature), steps=self._soft_steps)
+        self.t_min = Linear(*recipe.teacher.t_min, steps=self._soft_steps)
+        self.t_max = Linear(*recipe.teacher.t_max, steps=self._soft_steps)
+        self.guidance = Linear(*recipe.teacher.guidance, steps=self._soft_steps)
         self.camera_draws = np.random.default_rng([recipe.seed, 0])
         self.timestep_draws, self.noise_draws = _generator(recipe.seed, 1), _generator(recipe.seed, 2)
         self.source = ViewSource(recipe.cameras, scene.cameras, grid.shape, scene.frame, teacher.resolution)
@@ -162,9 +164,9 @@ class Training:
         gradients = self._gradient_statistics(losses.touched(rendering.reach, field.opacity), drawn)
         record = StepRecord(
             step=step,
-            temperature=self.material_temperature.at(step),
-            occupancy_temperature=self.occupancy_temperature.at(step),
-            lr=self.recipe.learning_rate.at(step),
+            temperature=self.material_temperature.at(self._scheduled),
+            occupancy_temperature=self.occupancy_temperature.at(self._scheduled),
+            lr=replace(self.recipe.learning_rate, steps=self._soft_steps).at(self._scheduled),
             camera_index=views[0][1],
             camera_indices=[index for _, index in views],
             timesteps=timesteps.tolist(),
@@ -199,6 +201,11 @@ class Training:
         return self.settings.steps - windows * WINDOW
 
     @property
+    def _scheduled(self) -> int:
+        """Where the schedules are, which all come to their ends before the hard phase."""
+        return max(0, min(self._current, self._soft_steps - 1))
+
+    @property
     def _hard(self) -> bool:
         return self._current >= self._soft_steps
 
@@ -216,10 +223,9 @@ class Training:
 
     def temperatures(self) -> dict[str, float]:
         """Those at this point of the run; at its end, those of the last step."""
-        step = self._current
         return {
-            "occupancy_temperature": self.occupancy_temperature.at(step),
-            "material_temperature": self.material_temperature.at(step),
+            "occupancy_temperature": self.occupancy_temperature.at(self._scheduled),
+            "material_temperature": self.material_temperature.at(self._scheduled),
         }
 
     @torch.no_grad()
@@ -238,7 +244,7 @@ class Training:
     def _timesteps(self) -> Int[Tensor, " views"]:
         teacher = self.recipe.teacher
         total = len(self.teacher.alphas_cumprod)
-        t_min, t_max = self.t_min.at(self.step), self.t_max.at(self.step)
+        t_min, t_max = self.t_min.at(self._scheduled), self.t_max.at(self._scheduled)
         draws = self.timestep_draws
         return sds.draw_timesteps(self.settings.views, t_min, t_max, total, teacher.timesteps, draws)
 
@@ -246,7 +252,7 @@ class Training:
         self, teacher: Teacher, rendering: Rendering, rays: RayBundle, timesteps: Int[Tensor, " views"]
     ) -> tuple[Distillation, Float[Tensor, "views channels rows columns"]]:
         """The teacher's opinion of the images, and the latents that it is about."""
-        knobs = replace(self.recipe.teacher, guidance_scale=self.guidance.at(self.step))
+        knobs = replace(self.recipe.teacher, guidance_scale=self.guidance.at(self._scheduled))
         images = rendering.rgba[:, :3]
         asked = timesteps.to(images.device)  # a copy waits for the device: not behind the encoder
         if (ratio := knobs.pixel_clip) is not None:
