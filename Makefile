@@ -23,8 +23,9 @@ SHOWN := Experiment|Created|prompt|map_id|guidance|lr|seed|train\.steps|quality\
 experiments: env  ## the experiments on this commit, a line each
 	@dvc exp show --md --no-pager --drop '^(?!($(SHOWN))$$)'
 
+# Two workers, as the suite is made for two cores. A file's tests stay together, in the order of tests/conftest.py.
 test: env  ## all tests
-	python -m pytest -q
+	python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test-browser: env  ## the tests of the report in a browser; needs a Chromium, and installs what drives it
 	$(PIP) --no-build-isolation --editable '.[browser]'

@@ -19,7 +19,7 @@ import torch
 from benchmarks.machine import machine
 from benchmarks.prepared import plain_recipe, prepared
 from benchmarks.render import milliseconds, peak_mb
-from voxsds.cameras import Camera, Frame, ray_bundle
+from voxsds.cameras import Camera, Frame
 from voxsds.distributed import ALONE, own_device
 from voxsds.field import solid_field
 from voxsds.files import write_image, write_json
@@ -29,6 +29,7 @@ from voxsds.materials import DEFAULT_PALETTE, DIRT, GRASS, STONE
 from voxsds.memory import Load, free_bytes
 from voxsds.params import read_params
 from voxsds.poses import PoseLaw, orbit_pose
+from voxsds.rays import ray_bundle
 from voxsds.recipe import Recipe
 from voxsds.render import choose_backend, render
 from voxsds.shading import lit_faces

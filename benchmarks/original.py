@@ -15,12 +15,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxsds.cameras import RayBundle
 from voxsds.field import Field
 from voxsds.guidance.sds import guided_noise, noise_latents
 from voxsds.guidance.sdxl import SdxlTeacher, ask, load_unet
 from voxsds.guidance.source import locate
 from voxsds.guidance.weights import frozen, load_model
+from voxsds.rays import RayBundle
 from voxsds.render import first_hit
 from voxsds.shading import SKY
 from voxsds.training import Training

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 
 from benchmarks.machine import machine
-from voxsds.cameras import Camera, Frame, look_at, ray_bundle
+from voxsds.cameras import Camera, Frame, look_at
 from voxsds.datasets import read_dataset
 from voxsds.field import solid_field
 from voxsds.files import write_json, write_text
 from voxsds.maps import BlockMap, read_map
 from voxsds.materials import DEFAULT_PALETTE
 from voxsds.parity import Drawn, Scene, agreement, dissolved
+from voxsds.rays import ray_bundle
 from voxsds.render import MIN_TRANSMITTANCE, present_backends
 from voxsds.shading import lit_faces
 from voxsds.worlds.styles import TEACHER

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
+from multiprocessing.sharedctypes import Synchronized
 
 import torch
 
@@ -18,10 +19,9 @@ def outcomes(jobs: Sequence[Job], workers: int, device: str) -> Iterator[tuple[J
     threads = max(1, len(os.sched_getaffinity(0)) // workers)
     os.environ["NUMBA_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(threads)  # read at import
     errors = []
-    # Spawned, not forked: CUDA and numba's threads do not survive a fork.
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(threads,)
-    ) as pool:
+    spawning = get_context("spawn")  # not forking: CUDA and numba's threads do not survive it
+    given = (threads, spawning.Value("i", 0))
+    with ProcessPoolExecutor(workers, spawning, initializer=_start, initargs=given) as pool:
         running = {pool.submit(run, job, device): job for job in jobs}
         for future in as_completed(running):
             if error := future.exception():
@@ -33,3 +33,13 @@ def outcomes(jobs: Sequence[Job], workers: int, device: str) -> Iterator[tuple[J
         raise ExceptionGroup(
             f"{len(errors)} of {len(jobs)} runs failed; the same command tries again", errors
         )
+
+
+def _start(threads: int, started: "Synchronized[int]") -> None:
+    """Each process keeps to its share of the cores, and to one card, in turn."""
+    torch.set_num_threads(threads)
+    with started.get_lock():
+        number = started.value
+        started.value += 1
+    if cards := torch.cuda.device_count():
+        torch.cuda.set_device(number % cards)

@@ -20,10 +20,11 @@ import numpy as np
 import torch
 
 from benchmarks.machine import machine
-from voxsds.cameras import Frame, RayBundle, look_at, ray_bundle
+from voxsds.cameras import Frame, look_at
 from voxsds.field import Field
 from voxsds.files import write_json
 from voxsds.materials import DEFAULT_PALETTE
+from voxsds.rays import RayBundle, ray_bundle
 from voxsds.render import present_backends, render
 from voxsds.shading import lit_faces
 

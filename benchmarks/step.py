@@ -3,7 +3,7 @@
 FOLDER is what `benchmarks.make_random_sdxl` wrote. Steps are those of `voxsds.training`, one view each,
 timed by the clock on the wall; beside them, in the same process, the original's way (benchmarks/original.py)
 and what the arithmetic alone would take at the rate of a large matrix product. Writes
-benchmarks/results/step.json.
+benchmarks/results/step.json, where rows of sizes that are not asked for stay.
 """
 
 import argparse
@@ -23,12 +23,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.machine import machine
 from benchmarks.original import Original, plain_networks
 from voxsds.datasets import read_dataset
-from voxsds.files import write_json
+from voxsds.files import read_json, write_json
 from voxsds.grid import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.autoencoder import posterior_mean
 from voxsds.guidance.graphs import Replayed
 from voxsds.guidance.sdxl import SdxlTeacher, ask
-from voxsds.guidance.teacher import TeacherSettings
+from voxsds.guidance.teacher import Method, TeacherSettings
 from voxsds.maps import read_map
 from voxsds.params import read_params, read_section, read_value
 from voxsds.recipe import Recipe, RenderSettings, TrainSettings
@@ -38,6 +38,7 @@ from voxsds.views import CameraSettings
 WARM_UP = 6  # steps, in which graphs are recorded
 LIMITS = {512: 45.0, 1024: 130.0}  # most milliseconds of a step on an H100, by pixels
 GUIDED = 7.5  # of the original, and of SDXL without Lightning
+KNOBS = ("guidance_scale", "low_memory", "method")  # of a case, and of a teacher's entry
 RENDERER = ("render", "render backward")  # parts of a step
 
 
@@ -45,6 +46,7 @@ class Case(NamedTuple):
     px: int
     guidance_scale: float
     low_memory: bool = False
+    method: Method = "sds"
 
 
 def recipe(params: dict[str, Any], case: Case, steps: int) -> Recipe:
@@ -58,7 +60,7 @@ def recipe(params: dict[str, Any], case: Case, steps: int) -> Recipe:
         replace(train, views=1, steps=steps + WARM_UP),
         read_section(params, "cameras", CameraSettings),
         read_section(params, "render", RenderSettings),
-        replace(settings, resolution=case.px, guidance_scale=case.guidance_scale, low_memory=case.low_memory),
+        replace(settings, resolution=case.px, **{name: getattr(case, name) for name in KNOBS}),
     )
 
 
@@ -162,11 +164,18 @@ def row(run: Training, case: Case, original: Original, rate: float, steps: int) 
 def show(found: dict[str, Any]) -> None:
     parts = found["parts"]
     less = ", low memory" if found["low_memory"] else ""
-    print(f"\n{found['px']} px, guidance {found['guidance_scale']}{less}: {found['ms']} ms a step")
+    case = f"{found['px']} px, {found['method']}, guidance {found['guidance_scale']}{less}"
+    print(f"\n{case}: {found['ms']} ms a step")
     for name, value in parts.items():
         print(f"  {name:18}{value:8.2f} ms")
     rest = {key: value for key, value in found.items() if key not in ("parts", "ms", *Case._fields)}
     print(*(f"  {key} {value}" for key, value in rest.items()), sep="\n", flush=True)
+
+
+def other_rows(path: Path, sizes: list[int]) -> list[dict[str, Any]]:
+    """What was measured before of other sizes."""
+    rows = read_json(path)["rows"] if path.is_file() else []
+    return [row for row in rows if row["px"] not in sizes]
 
 
 def main() -> None:
@@ -179,12 +188,13 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     params = read_params(arguments.params)
     cases = [Case(px, scale) for px in arguments.px for scale in (1.0, GUIDED)]
+    cases.append(Case(max(arguments.px), 1.0, method="jump"))  # up to three forwards of the UNet
     cases.append(Case(max(arguments.px), GUIDED, low_memory=True))  # the last: there is no way back from it
     first = recipe(params, cases[0], arguments.steps)
     teacher = SdxlTeacher.load(first.teacher, params["prompt"], arguments.out.parent / ".prompts", device)
     original = Original(*plain_networks(teacher), GUIDED)
     result: dict[str, Any] = {"machine": machine(), "matrix_tflops": round(matrix_rate(device), 1)}
-    result |= {"original_renderer": original.backend, "rows": []}
+    result |= {"original_renderer": original.backend, "rows": other_rows(arguments.out, arguments.px)}
     for case in cases:
         run = training(params, teacher, recipe(params, case, arguments.steps))
         result["rows"].append(row(run, case, original, result["matrix_tflops"], arguments.steps))
@@ -192,7 +202,7 @@ def main() -> None:
         write_json(arguments.out, result)
         del run  # and its graphs
     of_original = {found["px"]: found["original_ms"] for found in result["rows"] if "original_ms" in found}
-    for found in result["rows"]:
+    for found in (row for row in result["rows"] if row["px"] in of_original):
         found["original_ms"] = of_original[found["px"]]
         found["times_faster"] = round(found["original_ms"] / found["ms"], 2)
     write_json(arguments.out, result)

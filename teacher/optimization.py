@@ -1,15 +1,16 @@
-"""What the three trainings share: the clock, the learning rate, averaged weights, several processes."""
+"""What the three trainings share: a step, the clock, the learning rate, averages, several processes."""
 
 import argparse
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -78,6 +79,125 @@ class Averaged:
         """Writes the means into `parameters`, which may be those of a fresh copy of the model."""
         for parameter, mean in zip(parameters, self.mean, strict=True):
             parameter.data.copy_(mean)
+
+
+class Gradients:
+    """Calls `loss_of(*batch)` and leaves its gradients in `parameters`.
+
+    On CUDA the calls after the first are one CUDA graph, because Python takes longer to start the
+    kernels of a small network than the card to run them. Batches must not change their shapes,
+    `loss_of` must not wait for the device, and nobody may set the gradients to None.
+    """
+
+    def __init__(self, loss_of: Callable[..., Float[Tensor, ""]], parameters: list[Tensor]):
+        self._loss_of, self._parameters = loss_of, parameters
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, *batch: Tensor) -> Float[Tensor, ""]:
+        if not batch[0].is_cuda:
+            return self._backward(batch)
+        if self._graph is None:
+            self._record(batch)
+        for place, tensor in zip(self._places, batch, strict=True):
+            place.copy_(tensor)
+        self._graph.replay()
+        return self._loss
+
+    def _backward(self, batch: Iterable[Tensor]) -> Float[Tensor, ""]:
+        for parameter in self._parameters:
+            parameter.grad = None
+        loss = self._loss_of(*batch)
+        loss.backward()
+        return loss.detach()
+
+    def _record(self, batch: Iterable[Tensor]) -> None:
+        self._places = [tensor.clone() for tensor in batch]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):  # libraries choose their algorithms, torch.compile compiles
+            for _ in range(3):
+                self._backward(self._places)
+        torch.cuda.current_stream().wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        # NCCL's watchdog asks the card about events, which a stricter recording would forbid.
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            self._loss = self._backward(self._places)
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How weights move: AdamW (Loshchilov & Hutter 2019) with a learning rate that warms up and falls."""
+
+    lr: float
+    weight_decay: float
+    betas: tuple[float, float]
+    warmup: int  # steps
+    average: float  # decay of the averaged weights, which are the ones shipped
+    seconds: float
+
+
+class Fit:
+    """A training of `parameters` on `loss_of(*batch)`: all that goes on when it was left."""
+
+    def __init__(self, loss_of: Callable[..., Float[Tensor, ""]], parameters: Iterable[Tensor], how: Descent):
+        self.parameters, self.how = list(parameters), how
+        self.gradients = Gradients(loss_of, self.parameters)
+        self.averaged = Averaged(self.parameters, how.average)
+        cuda = self.parameters[0].is_cuda
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, how.lr, betas=how.betas, weight_decay=how.weight_decay, fused=cuda
+        )
+        self.rate, self.clock, self.step = WarmupCosine(how.lr, how.warmup), Clock(how.seconds), 0
+        self.seconds_before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + self.clock.elapsed
+
+    @property
+    def is_done(self) -> bool:
+        return self.clock.progress(self.step) >= 1
+
+    def advance(self, *batch: Tensor) -> Float[Tensor, ""]:
+        """One step; the loss before it, which the next step overwrites."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate.at(self.step, self.clock.progress(self.step))
+        loss = self.gradients(*batch)
+        average_gradients(self.parameters)
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.averaged.update(self.step)
+        self.step += 1
+        return loss
+
+    def report(self, name: str, loss: Float[Tensor, ""], every: int = 500) -> None:
+        """Prints a line now and then."""
+        if self.step % every == 0:
+            done = f"{self.step} of {self.clock.steps}"
+            print(f"{name} step {done}: loss {loss.item():.4f}, {self.seconds:.0f} s", flush=True)
+
+    def save(self, path: Path) -> None:
+        """Everything, at once or not at all."""
+        partial = path.with_suffix(".partial")
+        state = {
+            "parameters": [parameter.detach() for parameter in self.parameters],
+            "mean": self.averaged.mean,
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "steps": self.clock.steps,
+            "seconds": self.seconds,
+        }
+        torch.save(state, partial)
+        partial.replace(path)
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.parameters[0].device, weights_only=True)
+        for parameter, saved in zip(self.parameters, state["parameters"], strict=True):
+            parameter.data.copy_(saved)
+        self.averaged.mean = state["mean"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds_before = state["step"], state["seconds"]
+        self.clock = Clock(self.how.seconds, state["steps"])
 
 
 def _synchronise() -> None:

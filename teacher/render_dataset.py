@@ -5,6 +5,7 @@
 writes images.npy (N, 3, R, R) uint8, and captions.json with, for each world, its wordings, its canonical
 caption and whether it is held out for testing. Image i belongs to world i // views. soft.npy has renders
 of half-transparent, undecided worlds such as the optimisation passes through; only the VAE sees them.
+Every world is made and drawn by one process of a pool, from random numbers of its own.
 """
 
 import argparse
@@ -13,17 +14,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numba
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from numpy.lib.format import open_memmap
 from scipy.ndimage import gaussian_filter
 
-from voxsds.cameras import Frame, ray_bundle
+from voxsds.cameras import Frame
 from voxsds.field import Field, solid_field
 from voxsds.files import write_json
 from voxsds.materials import DEFAULT_PALETTE
 from voxsds.params import read_params, read_section
 from voxsds.poses import PoseLaw, sample_pose
+from voxsds.rays import ray_bundle
 from voxsds.render import render
 from voxsds.shading import lit_faces
 from voxsds.worlds.captions import canonical_caption, caption
@@ -31,6 +35,7 @@ from voxsds.worlds.styles import STYLES
 from voxsds.worlds.world import World, generate
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+ON_CUDA = 12  # processes, each with a context of its own on the card; on a CPU one for each core
 LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
 
 
@@ -63,19 +68,27 @@ def softened(blocks: np.ndarray, rng: np.random.Generator) -> Field:
     )
 
 
-class Sample(NamedTuple):
-    """One world: what is said of it, what is drawn of it, and a softened version of some."""
+class Job(NamedTuple):
+    """World number `index` of a dataset, whose images belong into the file `images`."""
+
+    index: int
+    style: str
+    settings: DatasetSettings
+    law: PoseLaw
+    images: Path
+
+
+class Made(NamedTuple):
+    """What is said of a world, and renders of its softened version, for some."""
 
     facts: dict
-    world: World
-    soft: Field | None
+    soft: UInt8[np.ndarray, "views 3 size size"] | None
 
 
-def sample(job: tuple[int, str, DatasetSettings]) -> Sample:
-    """World number `index` of a dataset."""
-    index, style_name, settings = job
+def make(job: Job) -> Made:
+    """Generates one world, writes its renders, and tells the rest."""
+    index, settings, style = job.index, job.settings, STYLES[job.style]
     rng = np.random.default_rng([settings.seed, index])
-    style = STYLES[style_name]
     size = (64, 48, 64) if rng.random() < settings.large_share else (32, 24, 32)
     world = generate(settings.seed + index, style, size)
     captions = [world.caption] + [caption(world.attributes, style, rng) for _ in range(settings.wordings - 1)]
@@ -85,7 +98,10 @@ def sample(job: tuple[int, str, DatasetSettings]) -> Sample:
         "attributes": asdict(world.attributes),
         "test": bool(rng.random() < settings.test_share),
     }
-    return Sample(facts, world, softened(world.blocks, rng) if index < settings.soft_worlds else None)
+    images = np.load(job.images, mmap_mode="r+")
+    images[index * settings.views : (index + 1) * settings.views] = draw(field_of(world), job, rng)
+    soft = draw(softened(world.blocks, rng), job, rng) if index < settings.soft_worlds else None
+    return Made(facts, soft)
 
 
 def field_of(world: World) -> Field:
@@ -95,14 +111,20 @@ def field_of(world: World) -> Field:
     return Field(torch.as_tensor(world.opacity, dtype=torch.float32), field.material)
 
 
-def draw(field: Field, views: int, law: PoseLaw, resolution: int, rng: np.random.Generator) -> np.ndarray:
-    """`views` renders from random poses, uint8 (views, 3, R, R)."""
-    shape = field.opacity.shape
+def draw(field: Field, job: Job, rng: np.random.Generator) -> UInt8[np.ndarray, "views 3 size size"]:
+    """Renders from random poses."""
+    shape, settings = tuple(field.opacity.shape), job.settings
     frame = Frame((shape[0] / 2, shape[2] / 2))
-    cameras = [sample_pose(law, tuple(shape), frame, resolution, rng) for _ in range(views)]
+    cameras = [sample_pose(job.law, shape, frame, settings.resolution, rng) for _ in range(settings.views)]
     rays = ray_bundle(cameras, frame, device=DEVICE)
     rgba = render(field.opacity.to(DEVICE), field.material.to(DEVICE), LIT, rays, threshold=0.02).rgba
     return (rgba[:, :3].clamp(0, 1) * 255).round().byte().cpu().numpy()
+
+
+def _one_thread() -> None:
+    """Each process of the pool keeps to one core."""
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
 
 
 def main() -> None:
@@ -118,22 +140,18 @@ def main() -> None:
     law = read_section(params, "poses", PoseLaw, where=str(args.params))
 
     args.out.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(settings.seed)
+    path = args.out / "images.npy"
     shape = (settings.worlds * settings.views, 3, settings.resolution, settings.resolution)
-    images = open_memmap(args.out / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-    facts, soft = [], []
-    jobs = [(index, args.style, settings) for index in range(settings.worlds)]
-    with multiprocessing.get_context("spawn").Pool(initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for index, made in enumerate(pool.imap(sample, jobs, chunksize=16)):
-            rows = slice(index * settings.views, (index + 1) * settings.views)
-            images[rows] = draw(field_of(made.world), settings.views, law, settings.resolution, rng)
-            if made.soft is not None:
-                soft.append(draw(made.soft, settings.views, law, settings.resolution, rng))
-            facts.append(made.facts)
-    images.flush()
-    np.save(args.out / "soft.npy", np.concatenate(soft) if soft else images[:0])
+    open_memmap(path, mode="w+", dtype=np.uint8, shape=shape).flush()
+    jobs = [Job(index, args.style, settings, law, path) for index in range(settings.worlds)]
+    processes = ON_CUDA if DEVICE.type == "cuda" else None
+    with multiprocessing.get_context("spawn").Pool(processes, initializer=_one_thread) as pool:
+        made = pool.map(make, jobs, chunksize=16)
+    soft = [renders for _, renders in made if renders is not None]
+    np.save(args.out / "soft.npy", np.concatenate(soft) if soft else np.zeros((0, *shape[1:]), np.uint8))
+    facts = [facts for facts, _ in made]
     write_json(args.out / "captions.json", {"views": settings.views, "worlds": facts})
-    print(f"{args.out}: {settings.worlds} worlds, {len(images)} clean and {sum(map(len, soft))} soft renders")
+    print(f"{args.out}: {settings.worlds} worlds, {shape[0]} clean and {sum(map(len, soft))} soft renders")
 
 
 if __name__ == "__main__":

@@ -15,14 +15,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from teacher.data import CaptionedRenders, load_renders, to_unit, token_table
-from teacher.optimization import (
-    Averaged,
-    Clock,
-    WarmupCosine,
-    average_gradients,
-    start_processes,
-    training_arguments,
-)
+from teacher.optimization import Descent, Fit, start_processes, training_arguments
 from teacher.tokenizer import train_tokenizer
 from voxsds.files import write_json
 from voxsds.params import read_params, read_section
@@ -196,66 +189,6 @@ class Batches:
         return latents, torch.where(dropped[:, None], self.blank, ids)
 
 
-class DenoiserTraining:
-    """Model, averaged weights, optimizer and clock: all that a training goes on with."""
-
-    def __init__(self, model: Denoiser, settings: DenoiserSettings, device: torch.device):
-        self.model, self.settings, self.device = model, settings, device
-        self.parameters = list(model.parameters())
-        self.averaged = Averaged(self.parameters, settings.average)
-        self.optimizer = torch.optim.AdamW(
-            self.parameters,
-            settings.lr,
-            betas=(0.9, 0.99),
-            weight_decay=settings.weight_decay,
-            fused=device.type == "cuda",
-        )
-        self.rate, self.clock, self.step = WarmupCosine(settings.lr, 500), Clock(settings.seconds), 0
-        self.alphas_cumprod = new_scheduler().alphas_cumprod.to(device)
-        self.seconds_before = 0.0
-
-    @property
-    def seconds(self) -> float:
-        return self.seconds_before + self.clock.elapsed
-
-    def advance(self, latents: Tensor, ids: Tensor, progress: float) -> Float[Tensor, ""]:
-        """One step; the loss before it."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate.at(self.step, progress)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            loss = noise_error(self.model, latents, ids, self.alphas_cumprod, self.settings.snr_gamma)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        average_gradients(self.parameters)
-        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
-        self.averaged.update(self.step)
-        self.step += 1
-        return loss.detach()
-
-    def save(self, path: Path) -> None:
-        """Everything, at once or not at all."""
-        partial = path.with_suffix(".partial")
-        state = {
-            "model": self.model.state_dict(),
-            "mean": self.averaged.mean,
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "steps": self.clock.steps,
-            "seconds": self.seconds,
-        }
-        torch.save(state, partial)
-        partial.replace(path)
-
-    def load(self, path: Path) -> None:
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.averaged.mean = state["mean"]
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds_before = state["step"], state["seconds"]
-        self.clock = Clock(self.settings.seconds, state["steps"])
-
-
 def main() -> None:
     args = training_arguments(__doc__)
     settings = read_section(read_params(args.params), "denoiser", DenoiserSettings, where=str(args.params))
@@ -269,39 +202,43 @@ def main() -> None:
     torch.manual_seed(settings.seed)
     model = Denoiser(settings, tokenizer, *sizes).to(device)
     model.unet.to(memory_format=torch.channels_last)
-    training = DenoiserTraining(model, settings, device)
+    alphas_cumprod = new_scheduler().alphas_cumprod.to(device)
+
+    def loss_of(latents: Tensor, ids: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            return noise_error(model, latents, ids, alphas_cumprod, settings.snr_gamma)
+
+    how = Descent(settings.lr, settings.weight_decay, (0.9, 0.99), 500, settings.average, settings.seconds)
+    fit = Fit(loss_of, model.parameters(), how)
     if state.exists():
-        training.load(state)
+        fit.load(state)
     if device.type == "cuda":
         model.unet.compile()
-    torch.manual_seed(settings.seed + 1000 * (rank + 1) + training.step)
-    while (progress := training.clock.progress(training.step)) < 1:
-        loss = training.advance(*batches.draw(), progress)
-        if rank == 0 and training.step % 500 == 0:
-            done = f"{training.step} of {training.clock.steps}"
-            print(f"denoiser step {done}: loss {loss.item():.4f}, {training.seconds:.0f} s", flush=True)
-        if training.clock.is_over(training.step, args.stop_after):
-            break
+    torch.manual_seed(settings.seed + 1000 * (rank + 1) + fit.step)
+    while not fit.is_done and not fit.clock.is_over(fit.step, args.stop_after):
+        loss = fit.advance(*batches.draw())
+        if rank == 0:
+            fit.report("denoiser", loss)
     if rank > 0:
         return
     shipped = Denoiser(settings, tokenizer, *sizes).eval()
-    training.averaged.copy_to(shipped.parameters())
+    fit.averaged.copy_to(shipped.parameters())
     save_pipeline(shipped, vae, tokenizer, args.out)
     (args.out / "words.txt").write_text(known_words(data))
     history = {
-        "steps": training.step,
-        "of": training.clock.steps,
-        "samples": training.step * settings.batch * processes,
-        "seconds": round(training.seconds),
+        "steps": fit.step,
+        "of": fit.clock.steps,
+        "samples": fit.step * settings.batch * processes,
+        "seconds": round(fit.seconds),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "processes": processes,
     }
     write_json(args.out / "training.json", history)
     print(f"denoiser: {history}")
-    if progress < 1:
-        training.save(state)
-    else:
+    if fit.is_done:
         state.unlink(missing_ok=True)
+    else:
+        fit.save(state)
 
 
 if __name__ == "__main__":

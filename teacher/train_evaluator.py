@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from teacher.data import CaptionedRenders, load_renders, to_unit, token_table
-from teacher.optimization import Averaged, Clock, WarmupCosine, start_processes, training_arguments
+from teacher.optimization import Descent, Fit, start_processes, training_arguments
 from teacher.tokenizer import train_tokenizer
 from voxsds.params import read_params, read_section
 
@@ -142,35 +142,21 @@ def main() -> None:
     images, train = data.images.to(device), data.train_images.to(device)
 
     model = new_evaluator(settings, tokenizer, data.images.shape[-1]).to(device)
-    parameters = list(model.parameters())
-    averaged = Averaged(parameters, settings.average)
-    optimizer = torch.optim.AdamW(
-        parameters,
-        settings.lr,
-        betas=(0.9, 0.98),
-        weight_decay=settings.weight_decay,
-        fused=device.type == "cuda",
-    )
-    rate, clock, step = WarmupCosine(settings.lr, 500), Clock(settings.seconds), 0
-    while (progress := clock.progress(step)) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = rate.at(step, progress)
+
+    def loss_of(pixels: Tensor, tokens: Tensor, meaning: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            image, text = features(model, augmented(to_unit(pixels)), tokens)
+        scale = model.logit_scale.clamp(max=4.6).exp()
+        return contrastive_loss(image.float(), text.float(), scale, meaning)
+
+    how = Descent(settings.lr, settings.weight_decay, (0.9, 0.98), 500, settings.average, settings.seconds)
+    fit = Fit(loss_of, model.parameters(), how)
+    while not fit.is_done:
         chosen = train[torch.randint(len(train), (settings.batch,), device=device)]
         worlds = chosen // data.views
         tokens = ids[worlds, torch.randint(ids.shape[1], (settings.batch,), device=device)]
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            image, text = features(model, augmented(to_unit(images[chosen])), tokens)
-        scale = model.logit_scale.clamp(max=4.6).exp()
-        loss = contrastive_loss(image.float(), text.float(), scale, meaning[worlds])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        averaged.update(step)
-        step += 1
-        if step % 500 == 0:
-            print(f"evaluator step {step} of {clock.steps}: loss {loss.item():.3f}", flush=True)
-    averaged.copy_to(parameters)
+        fit.report("evaluator", fit.advance(images[chosen], tokens, meaning[worlds]))
+    fit.averaged.copy_to(fit.parameters)
     model.eval()
     precision = retrieval(model, data, ids[:, -1], device)
     model.to("cpu", torch.float16).save_pretrained(args.out)
@@ -181,7 +167,7 @@ def main() -> None:
         image_mean=[0.5, 0.5, 0.5], image_std=[0.5, 0.5, 0.5],
     ).save_pretrained(args.out)  # fmt: skip
     print(
-        f"evaluator: {step} steps in {clock.elapsed:.0f} s; held-out R-precision among 100: {precision:.3f}"
+        f"evaluator: {fit.step} steps in {fit.seconds:.0f} s; held-out R-precision among 100: {precision:.3f}"
     )
 
 

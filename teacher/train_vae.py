@@ -13,9 +13,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from teacher.data import load_renders, to_unit
-from teacher.optimization import Clock, WarmupCosine, start_processes, training_arguments
+from teacher.optimization import Descent, Fit, start_processes, training_arguments
 from voxsds.files import write_json
 from voxsds.params import read_params, read_section
+
+HELD_OUT_SOFT = 256  # softened renders, the last ones, that no training sees
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class VaeSettings:
     kl_weight: float
     gradient_weight: float
     soft_share: float  # share of softened renders in a batch
+    average: float
     seconds: float
     seed: int
 
@@ -86,47 +89,43 @@ def latent_statistics(
     }
 
 
+def reconstruction_loss(
+    vae: AutoencoderKL, target: Float[Tensor, "b 3 size size"], settings: VaeSettings
+) -> Float[Tensor, ""]:
+    with torch.autocast(target.device.type, torch.bfloat16, enabled=target.is_cuda):
+        posterior = vae.encode(target).latent_dist
+        image = vae.decode(posterior.sample()).sample.float()
+    loss = F.l1_loss(image, target) + F.mse_loss(image, target)
+    loss = loss + settings.gradient_weight * edge_error(image, target)
+    return loss + settings.kl_weight * posterior.kl().float().mean()
+
+
 def main() -> None:
     args = training_arguments(__doc__)
     settings = read_section(read_params(args.params), "vae", VaeSettings, where=str(args.params))
     data = load_renders(args.data)
     _, _, device = start_processes()
     torch.manual_seed(settings.seed)
-    clean, softened = data.images[data.train_images].to(device), data.soft.to(device)
+    clean, softened = data.images[data.train_images].to(device), data.soft[:-HELD_OUT_SOFT].to(device)
     vae = new_vae(settings, data.images.shape[-1]).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(
-        vae.parameters(), settings.lr, weight_decay=0.0, fused=device.type == "cuda"
-    )
+    how = Descent(settings.lr, 0.0, (0.9, 0.99), 100, settings.average, settings.seconds)
+    fit = Fit(lambda target: reconstruction_loss(vae, target, settings), vae.parameters(), how)
     if device.type == "cuda":
         vae.encoder.compile()
         vae.decoder.compile()
-    rate, clock, step = WarmupCosine(settings.lr, 100), Clock(settings.seconds), 0
-    while (progress := clock.progress(step)) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = rate.at(step, progress)
-        target = batch_of(clean, softened, settings)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            posterior = vae.encode(target).latent_dist
-            image = vae.decode(posterior.sample()).sample
-        loss = F.l1_loss(image.float(), target) + F.mse_loss(image.float(), target)
-        loss = loss + settings.gradient_weight * edge_error(image.float(), target)
-        loss = loss + settings.kl_weight * posterior.kl().float().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        if step % 500 == 0:
-            print(f"vae step {step} of {clock.steps}: {psnr(image.float(), target):.2f} dB", flush=True)
-        step += 1
+    while not fit.is_done:
+        fit.report("vae", fit.advance(batch_of(clean, softened, settings)))
+    fit.averaged.copy_to(vae.parameters())
     vae.eval()
+    torch.compiler.set_stance("force_eager")  # not worth compiling for
     hard = reconstruction_psnr(vae, data.images[data.test_images[:256]], device)
-    soft = reconstruction_psnr(vae, data.soft[-256:], device)
+    soft = reconstruction_psnr(vae, data.soft[-HELD_OUT_SOFT:], device)
     scaling, latent_range = latent_statistics(vae, data.images[data.train_images[:4096]], device)
     vae.register_to_config(scaling_factor=scaling)
     vae.to("cpu", torch.float16, memory_format=torch.contiguous_format).save_pretrained(args.out / "vae")
     write_json(args.out / "latent_range.json", latent_range)
     print(
-        f"vae: {step} steps in {clock.elapsed:.0f} s; held-out {hard:.2f} dB, softened worlds {soft:.2f} dB"
+        f"vae: {fit.step} steps in {fit.seconds:.0f} s; held-out {hard:.2f} dB, softened worlds {soft:.2f} dB"
     )
 
 

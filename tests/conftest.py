@@ -1,6 +1,8 @@
 """What holds for all tests."""
 
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,8 +17,19 @@ if not torch.cuda.is_available() and os.environ.get("REQUIRE_CUDA") != "1":
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
+# Workers run side by side, a core each.
+WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if WORKER:
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
+    torch.set_num_threads(1)
+
+
 def pytest_collection_modifyitems(items):
-    """Tests marked `cuda` are skipped without a GPU, unless REQUIRE_CUDA=1 asks for them to fail."""
+    """The longest file first, lest one worker ends up alone with it; what needs a GPU only where one is.
+
+    Tests marked `cuda` are skipped without a GPU, unless REQUIRE_CUDA=1 asks for them to fail.
+    """
+    items.sort(key=lambda item: item.path.name != "test_docs.py")
     if torch.cuda.is_available() or os.environ.get("REQUIRE_CUDA") == "1":
         return
     for item in items:
@@ -37,8 +50,15 @@ def chromium():
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory):
-    """One checkout in which the whole pipeline has run once; see tests.helpers.newcomer."""
-    from tests.helpers.newcomer import make_checkout  # not above, for the same reason
+def first_run(tmp_path_factory) -> Path:
+    """The checkout of tests.helpers.newcomer, made once for all workers; only to be copied."""
+    from tests.helpers.newcomer import made_once  # not above, for the same reason
 
-    return make_checkout(tmp_path_factory.mktemp("newcomer") / "voxsds")
+    own = tmp_path_factory.getbasetemp()
+    return made_once((own.parent if WORKER else own) / "first_run")
+
+
+@pytest.fixture(scope="module")
+def project(first_run, tmp_path_factory) -> Path:
+    """A checkout in which the whole pipeline has run once; a module may do with it what it likes."""
+    return Path(shutil.copytree(first_run, tmp_path_factory.mktemp("newcomer") / "voxsds", symlinks=True))

@@ -54,7 +54,7 @@ def interrupted(folder: Path, number: int, steps: int) -> tuple[int, str]:
     while process.poll() is None and not (log.exists() and log.read_text().count("\n") >= steps):
         time.sleep(0.005)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate()
     return process.returncode, errors
 
 
@@ -82,13 +82,13 @@ def test_killed_three_ways_and_resumed_is_never_killed(workspace):
     code, errors = interrupted(workspace, signal.SIGINT, 45)
     assert code == 130 and "resuming at step" in errors and "SIGINT: stopped after" in errors
     process = trainer(workspace)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate()
     assert process.returncode == 0 and "resuming at step" in errors
     patched = results(workspace)
     assert not list((workspace / "out_local/ckpt").glob("*/state.pt"))
 
     process = trainer(workspace)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate()
     assert process.returncode == 0 and "resuming" not in errors
     whole = results(workspace)
     assert [row["step"] for row in patched["rows"]] == list(range(STEPS))
@@ -104,7 +104,7 @@ def test_a_second_trainer_is_refused_and_touches_nothing(workspace):
     kept.write_text("of the first")
     with hold(workspace / "out_local/ckpt/outputs.lock"):
         process = trainer(workspace)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate()
     assert process.returncode == 1 and kept.read_text() == "of the first"
     assert f"another training run (process {os.getpid()}) holds" in errors and "Traceback" not in errors
 

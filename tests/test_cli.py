@@ -1,6 +1,7 @@
 """The command line: what it prints, writes and refuses, its exit codes, and that it stays quick to ask."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,20 @@ def test_every_command_has_help_with_examples(command: str, voxsds) -> None:
 def test_help_does_not_wait_for_torch() -> None:
     code = "import sys; from voxsds.cli import main; assert not {'torch', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("arguments", [
+    ["import", "castle.schem", "--map", "3"], ["export", "--map", "1", "hill.litematic"],
+    ["export", "--map", "1", "hill.glb"],
+])  # fmt: skip
+def test_bringing_builds_in_and_out_does_not_wait_for_torch(arguments: list[str], checkout: Path) -> None:
+    code = (
+        "import sys; from voxsds.cli.main import main\n"
+        "try: main()\n"
+        "finally: assert 'torch' not in sys.modules"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code, *arguments], cwd=checkout, env=environment, check=True)
 
 
 def test_completion_is_there(voxsds) -> None:

@@ -51,7 +51,7 @@ def interrupted(folder: Path, rank: int, number: int, steps: int) -> tuple[int, 
     workers = psutil.Process(run.pid).children()
     (chosen,) = [worker for worker in workers if worker.environ().get("RANK") == str(rank)]
     chosen.send_signal(number)
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate()
     assert not any(worker.is_running() for worker in workers), "a process was left behind"
     return run.returncode, errors
 
@@ -74,7 +74,7 @@ def test_two_processes_make_the_run_of_one_through_two_kills(tmp_path, monkeypat
     assert code != 0 and "resuming at step 9" in errors and "SIGTERM: stopped after" in errors
     assert not list(shared.glob("out_local/**/.*")), "a half-written file was left behind"
     run = shared_run(shared)
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate()
     assert run.returncode == 0 and errors.count("resuming at step") == 1, errors
     assert errors.count(f"step {STEPS}/{STEPS}") == 1, "more than one process logs"
     assert rows(shared)[: len(before)] == before, "what was computed again after the kill differs"

@@ -8,14 +8,26 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.newcomer import as_after_first_run, take_builds, type_in
-from tests.helpers.pages import INSTEAD, PAGES, ROOT, commands, fenced, is_said, messages, read, stand_in
+from tests.helpers.newcomer import take_builds, type_in
+from tests.helpers.pages import (
+    INSTEAD,
+    PAGES,
+    ROOT,
+    commands,
+    fenced,
+    is_said,
+    messages,
+    read,
+    scripts,
+    stand_in,
+)
 from tests.helpers.pipeline_clone import run
 from voxsds.formats.exchange import import_world
 from voxsds.formats.mapping import read_mapping
@@ -36,7 +48,6 @@ def said() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def checkout(project: Path) -> Path:
-    as_after_first_run(project)
     take_builds(project)
     (yaml,) = fenced(OWN_BUILD, "yaml")
     (project / "my-blocks.yaml").write_text(yaml)
@@ -102,6 +113,17 @@ def test_a_build_becomes_what_the_page_says(checkout: Path, said: dict[str, str]
     assert read_map(checkout / "maps/city/map.json").blocks.shape == (16, 12, 16)
     assert len(list((checkout / "datasets/3/images").iterdir())) == 24 + 8
     assert len(list((checkout / "datasets/5/images").iterdir())) == 24
+
+
+@pytest.mark.parametrize(("module", "flags"), scripts())
+def test_a_script_that_is_not_run_has_the_flags_of_the_page(
+    module: str, flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "argv", [module, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        import_module(module).main()
+    assert ended.value.code == 0
+    assert set(flags) <= set(re.findall(r"--[\w-]+", capsys.readouterr().out))
 
 
 def test_every_exception_from_running_is_needed() -> None:

@@ -1,6 +1,5 @@
 """Worlds out and in again, block for block, and read by programs that know nothing of this one."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import litemapy
@@ -25,7 +24,6 @@ STATES = [MAPPING.state_of(DEFAULT_PALETTE, i)[0] for i in range(len(DEFAULT_PAL
 NAMES = [state.partition("[")[0] for state in STATES]
 BUILDS = Path(__file__).parent / "data" / "builds"
 FORMATS = [("a.schem", 2), ("a.schem", 3), ("a.litematic", 2), ("a.nbt", 2), ("a.vox", 2), ("a.json", 2)]
-MANY = 1000
 
 
 def world_of(blocks: np.ndarray) -> BlockMap:
@@ -34,9 +32,9 @@ def world_of(blocks: np.ndarray) -> BlockMap:
     )
 
 
-def generated(count: int) -> Iterator[BlockMap]:
-    for seed in range(count):
-        yield world_of(generate(seed, TEACHER, (16, 12, 16)).blocks)
+@pytest.fixture(scope="module")
+def thousand() -> list[BlockMap]:
+    return [world_of(generate(seed, TEACHER, (16, 12, 16)).blocks) for seed in range(1000)]
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +48,10 @@ def world() -> BlockMap:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.schem", "a.litematic", "a.nbt", "a.vox"])
 def test_a_thousand_worlds_come_back_block_for_block(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, thousand: list[BlockMap], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("voxsds.files._sync", lambda path: None)  # a slow disk is not what is tested
-    for seed, made in enumerate(generated(MANY)):
+    for seed, made in enumerate(thousand):
         export_world(tmp_path / name, made, MAPPING, sponge_version=2 + seed % 2)
         back = import_world(tmp_path / name, MAPPING)
         assert np.array_equal(back.world.blocks, made.blocks), seed

@@ -9,13 +9,14 @@ import torch
 
 from voxsds import gradcheck as module
 from voxsds import gradient_errors
-from voxsds.cameras import Frame, look_at, ray_bundle
+from voxsds.cameras import Frame, look_at
 from voxsds.datasets import write_dataset
 from voxsds.files import write_text
 from voxsds.gradcheck import Gate, GradcheckSettings, gate_verdict, gradcheck, gradient_test
 from voxsds.grid import DifferentiableVoxelGrid, GridSettings
 from voxsds.maps import BlockMap, write_map
 from voxsds.materials import DEFAULT_PALETTE, DIRT, GRASS, STONE
+from voxsds.rays import ray_bundle
 from voxsds.render import present_backends, render
 from voxsds.shading import lit_faces
 

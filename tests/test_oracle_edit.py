@@ -15,11 +15,11 @@ from tests.helpers.edit import (
     training,
     views,
 )
-from voxsds.cameras import ray_bundle
 from voxsds.export import ExportSettings, export_blocks
 from voxsds.field import solid_field
 from voxsds.materials import AIR, DEFAULT_PALETTE
 from voxsds.metrics import floating, psnr
+from voxsds.rays import ray_bundle
 from voxsds.render import first_hit, render
 from voxsds.shading import lit_faces
 from voxsds.training import train

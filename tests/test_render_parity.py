@@ -18,11 +18,11 @@ from tests.helpers.backends import (
     stand_in,
 )
 from tests.helpers.scenes import LIT, SHAPE, SOLIDS, looking, parallel, random_field, rays_by_name
-from voxsds.cameras import ray_bundle
 from voxsds.datasets import read_dataset
 from voxsds.field import Field, solid_field
 from voxsds.maps import read_map
 from voxsds.parity import Drawn, Scene, dissolved
+from voxsds.rays import ray_bundle
 from voxsds.render import render
 from voxsds.shading import lit_faces
 from voxsds.worlds.styles import TEACHER

@@ -1,5 +1,7 @@
 """What holds for the Triton backend alone; its images and gradients: test_render_parity.py."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -57,8 +59,10 @@ def test_a_step_can_be_captured_in_a_cuda_graph(fixed, request):
     scene = Scene(
         "", random_field((16, 12, 16), dtype=torch.float32), LIT, looking([(30.0, 20.0, 28.0)], (8, 5, 8))
     )
-    drawn, lit = Drawn(scene, "triton", "cuda"), LIT.to("cuda", torch.float32)
-    field, rays = drawn.field, drawn.rays
+    eye, basis = scene.rays.eye.to("cuda"), scene.rays.basis.to("cuda")
+    rays, lit = replace(scene.rays, eye=eye, basis=basis), LIT.to("cuda", torch.float32)
+    # Leaves that no other stream has seen: a gradient that waits for one ends the capture.
+    field = Field(*(part.to("cuda").requires_grad_() for part in scene.field))
 
     def step():
         image = render(*field, lit, rays, threshold=0.05).rgba

@@ -111,9 +111,9 @@ def test_a_world_is_made_in_milliseconds(size, limit):
     generate(0, TEACHER, size)
     seconds = []
     for seed in range(20):
-        start = time.perf_counter()
+        start = time.process_time()
         generate(seed, TEACHER, size)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert np.median(seconds) < limit
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from voxsds.cameras import Camera, look_at, ray_bundle
+from voxsds.cameras import Camera, look_at
 from voxsds.datasets import write_dataset
 from voxsds.field import solid_field
 from voxsds.maps import BlockMap
 from voxsds.materials import AIR
 from voxsds.poses import PoseLaw, farther, orbit_pose
+from voxsds.rays import ray_bundle
 from voxsds.render import first_hit, render_blocks
 
 ELEVATIONS = (20.0, 35.0, 50.0)  # degrees, one ring of orbits each

@@ -10,13 +10,14 @@ from importlib import metadata
 import numpy as np
 import torch
 
-from voxsds.cameras import Frame, ray_bundle
+from voxsds.cameras import Frame
 from voxsds.field import solid_field
 from voxsds.guidance.needs import Needs, needs_of
 from voxsds.guidance.teacher import TeacherSettings
 from voxsds.materials import DEFAULT_PALETTE, STONE
 from voxsds.pictures import LOOK
 from voxsds.poses import orbit_pose
+from voxsds.rays import ray_bundle
 from voxsds.render import BACKENDS, choose_backend, render
 from voxsds.shading import lit_faces
 

@@ -16,13 +16,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from voxsds.cameras import Camera, Frame, ray_bundle
+from voxsds.cameras import Camera, Frame
 from voxsds.field import solid_field
 from voxsds.gradient_errors import View, block_errors, difference_errors, logit_gradients
 from voxsds.grid import DifferentiableVoxelGrid, GridSettings
 from voxsds.maps import BlockMap
 from voxsds.materials import Palette
 from voxsds.parity import Agreement, Scene, agreements, dissolved
+from voxsds.rays import ray_bundle
 from voxsds.render import present_backends
 from voxsds.shading import lit_faces
 

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
-from voxsds.cameras import RayBundle
 from voxsds.field import Field, solid_field
 from voxsds.grid import DifferentiableVoxelGrid
 from voxsds.materials import AIR
+from voxsds.rays import RayBundle
 from voxsds.render import first_hit, render
 
 VISIBLE_REACH = 0.1  # light that must reach an empty voxel for a block put there to count as visible

@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from voxsds.cameras import Camera, Frame, ray_bundle
+from voxsds.cameras import Camera, Frame
 from voxsds.field import Field, solid_field
 from voxsds.materials import AIR, Palette
 from voxsds.poses import PoseLaw, orbit_pose
+from voxsds.rays import ray_bundle
 from voxsds.render import render
 from voxsds.shading import lit_faces
 

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
-from voxsds.cameras import RayBundle
 from voxsds.field import Field, solid_field
+from voxsds.rays import RayBundle
 from voxsds.render import first_hit, render
 
 PROBE_ERROR = 1e-9  # probes of one walk differ by some 1e-15, of walks that differ in a voxel by some 1e-4

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from voxsds import losses
-from voxsds.cameras import Camera, Frame, RayBundle, ray_bundle
+from voxsds.cameras import Camera, Frame
 from voxsds.distributed import ALONE, Ranks
 from voxsds.edit import weight_decay
 from voxsds.field import Field, confined, straight_through
@@ -31,6 +31,7 @@ from voxsds.health import (
     require_movement,
 )
 from voxsds.materials import Palette
+from voxsds.rays import RayBundle, ray_bundle
 from voxsds.recipe import Recipe
 from voxsds.render import Rendering, render
 from voxsds.schedules import Geometric, Linear

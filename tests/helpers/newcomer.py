@@ -1,4 +1,4 @@
-"""A checkout as a newcomer has it after `make run`; tests take it as the fixture `project`.
+"""A checkout as a newcomer has it after `make run`; tests take a copy of it as the fixture `project`.
 
 Teacher and evaluator have random weights and the run a few steps: this is about the path, not the result.
 """
@@ -8,7 +8,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+from filelock import FileLock
 
 from tests.helpers.pipeline_clone import ROOT, clone, commit, environment, run
 from tests.helpers.tiny_evaluator import save_tiny_evaluator
@@ -37,6 +40,15 @@ QUICK = {
 WORDS = "a stone castle tower on snowy hills mountain"
 
 
+def made_once(folder: Path) -> Path:
+    """The checkout in `folder`, which the first process that asks makes while others wait."""
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=folder.parent) as half:
+                make_checkout(Path(half) / "voxsds").rename(folder)
+    return folder
+
+
 def make_checkout(folder: Path) -> Path:
     """A clone in which `make run` was typed, with the results committed."""
     clone(folder, QUICK, leave_out=["models"])
@@ -57,7 +69,7 @@ def install(folder: Path) -> None:
     for name, module in (("python", ""), ("dvc", "-m dvc"), ("voxsds", "-m voxsds.cli.main")):
         (programs / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {module} "$@"\n')
         (programs / name).chmod(0o755)
-    (programs / "activate").write_text(f"export PATH={shlex.quote(str(programs))}:$PATH\n")
+    (programs / "activate").write_text("export PATH=$PWD/.venv/bin:$PATH\n")
     (folder / ".venv" / ".installed").touch()
 
 
@@ -69,13 +81,6 @@ def type_in(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-c", f"{command}\nexit $?"], cwd=folder, env=env, capture_output=True, text=True
     )
-
-
-def as_after_first_run(folder: Path) -> None:
-    """Takes back what other tests did in the checkout."""
-    run(folder, "git", "checkout", "--quiet", "--force", "main")
-    run(folder, "git", "clean", "--quiet", "--force", "-d")
-    run(folder, "dvc", "checkout", "--force")
 
 
 def take_builds(folder: Path) -> None:

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import torch
 
-from voxsds.cameras import Frame, RayBundle, look_at, ray_bundle
+from voxsds.cameras import Frame, look_at
 from voxsds.field import solid_field
 from voxsds.materials import DEFAULT_PALETTE
+from voxsds.rays import RayBundle, ray_bundle
 from voxsds.render import render
 from voxsds.shading import lit_faces
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shlex
 from functools import cache
 from pathlib import Path
 
@@ -25,8 +26,7 @@ INSTEAD = (
     (r"(?:CUDA_VISIBLE_DEVICES=\d )?dvc queue start.*", "dvc queue start --help", "goes on for minutes"),
     (r"dvc exp run(.*guidance=sdxl.*)", r"dvc exp run --queue\1", "a GPU and a download"),
     (r"voxsds doctor (.*)--online", r"voxsds doctor \1", "the Hub"),
-    (r"python -m stages.train --params /dev.*", "python -m stages.train --help", "a GPU"),
-    (r"python -m (benchmarks\.\S+).*", r"python -m \1 --help", "minutes, or a GPU"),
+    (r"python -m (benchmarks\.\w+|stages\.train --params /dev).*", "", "minutes, or a GPU; see `scripts`"),
     (rf"(\w+=\S+ )*({OTHERS})\b.*", "", "the network, a GPU, or another program"),
 )  # fmt: skip
 
@@ -53,6 +53,17 @@ def stand_in(command: str) -> str | None:
         if match := re.fullmatch(pattern, command):
             return match.expand(replacement) or None
     return command
+
+
+def scripts() -> list[tuple[str, list[str]]]:
+    """The Python scripts that no test runs as the pages show them: each module, and the flags given to it."""
+    shown = dict.fromkeys(command for page in PAGES for command in commands(page))
+    words = [shlex.split(command) for command in shown if stand_in(command) is None]
+    return [
+        (given[2], [word for word in given if word.startswith("--")])
+        for given in words
+        if given[:2] == ["python", "-m"]
+    ]
 
 
 @cache

@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 
-from voxsds.cameras import Frame, RayBundle, look_at, ray_bundle
+from voxsds.cameras import Frame, look_at
 from voxsds.field import Field
 from voxsds.materials import DEFAULT_PALETTE
+from voxsds.rays import RayBundle, ray_bundle
 from voxsds.shading import lit_faces
 
 LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE))

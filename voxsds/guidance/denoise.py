@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from voxsds.cameras import RayBundle
 from voxsds.guidance.sds import clamp_noise, clean_estimate, guided_noise, noise_latents, rescaled_noise
 from voxsds.guidance.teacher import Teacher
+from voxsds.rays import RayBundle
 
 JUMP_STEPS = 4  # of a jump by a teacher that has no steps of its own
 

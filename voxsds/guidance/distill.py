@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from voxsds.cameras import RayBundle
 from voxsds.guidance.denoise import clamped, denoise, guided_prediction, jump_schedule
 from voxsds.guidance.sds import (
     clean_estimate,
@@ -18,6 +17,7 @@ from voxsds.guidance.sds import (
     weight,
 )
 from voxsds.guidance.teacher import Teacher, TeacherSettings
+from voxsds.rays import RayBundle
 
 
 @dataclass(frozen=True, eq=False)

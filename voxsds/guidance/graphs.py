@@ -43,6 +43,7 @@ class Replayed:
             for _ in range(WARM_UP):
                 self._function(*places)
         torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.empty_cache()  # a graph takes memory of its own
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
             output = self._function(*places)
@@ -66,6 +67,16 @@ class ReplayedWithGradient:
             return self._plain(tensor)
         key = (tensor.shape, tensor.stride(), tensor.dtype)
         if key not in self._recorded:
-            sample = tensor.detach().clone().requires_grad_()
-            self._recorded[key] = torch.cuda.make_graphed_callables(self._function, (sample,))
+            self._recorded[key] = self._record(tensor.detach().clone().requires_grad_())
         return self._recorded[key](tensor)
+
+    def _record(self, sample: Tensor) -> Any:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP):
+                self._function(sample).sum().backward()
+        torch.cuda.current_stream().wait_stream(stream)
+        sample.grad = None
+        torch.cuda.empty_cache()  # a graph takes memory of its own
+        return torch.cuda.make_graphed_callables(self._function, (sample,), num_warmup_iters=0)

@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
-from voxsds.cameras import RayBundle
 from voxsds.field import Field, solid_field
 from voxsds.guidance.sds import scaled_linear_alpha_bars
 from voxsds.guidance.teacher import TeacherSettings
 from voxsds.maps import read_map
+from voxsds.rays import RayBundle
 from voxsds.render import render
 from voxsds.shading import lit_faces
 

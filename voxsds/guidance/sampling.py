@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from voxsds.cameras import RayBundle
 from voxsds.guidance.denoise import denoise
 from voxsds.guidance.teacher import Teacher
+from voxsds.rays import RayBundle
 
 
 def trailing_timesteps(steps: int, total: int = 1000) -> Int[Tensor, " steps"]:

@@ -15,7 +15,6 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file
 from torch import Tensor
 
-from voxsds.cameras import RayBundle
 from voxsds.files import read_json
 from voxsds.guidance.autoencoder import Autoencoder
 from voxsds.guidance.fused import fuse
@@ -27,6 +26,7 @@ from voxsds.guidance.source import PipelineFolder, locate
 from voxsds.guidance.teacher import TeacherSettings
 from voxsds.guidance.text import Conditioning, encode_conditioning
 from voxsds.guidance.weights import frozen, load_model, require_fit
+from voxsds.rays import RayBundle
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,8 @@ from typing import Literal, Protocol, assert_never, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from voxsds.cameras import RayBundle
 from voxsds.guidance.sds import WeightKind
+from voxsds.rays import RayBundle
 
 
 @runtime_checkable
@@ -83,6 +83,9 @@ class Promptable(Protocol):
         ...
 
 
+Method = Literal["sds", "bridge", "jump"]
+
+
 @dataclass(frozen=True)
 class TeacherSettings:
     """One entry of params.yaml's `teachers`.
@@ -98,7 +101,7 @@ class TeacherSettings:
     vae: str | None  # source of an AutoencoderKL or AutoencoderTiny folder to use in the model's stead
     variant: str | None  # "fp16": read the weight files of that name, half the download
     local_files_only: bool  # never ask the Hub
-    method: Literal["sds", "bridge", "jump"]  # how its opinion becomes a gradient; see distill.py
+    method: Method  # how its opinion becomes a gradient; see distill.py
     negative_prompt: str | None  # what guidance leads away from; null: nothing in particular
     source_prompt: str | None  # for bridge, in the negative prompt's stead: what the input map shows
     resolution: int  # pixels; renders of other sizes are resized

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from voxsds.cameras import Camera, RayBundle, ray_bundle
+from voxsds.cameras import Camera
 from voxsds.field import solid_field
 from voxsds.maps import BlockMap
+from voxsds.rays import RayBundle, ray_bundle
 from voxsds.shading import SKY, lit_faces
 
 BACKENDS = ("auto", "reference", "numba", "triton", "nvdiffrast")

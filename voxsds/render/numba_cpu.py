@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from voxsds.cameras import RayBundle
+from voxsds.rays import RayBundle
 from voxsds.render import numba_kernels as kernels
 
 PARTS = 4

@@ -25,7 +25,7 @@ class Scene(NamedTuple):
     """What a kernel draws. Arrays of one dtype, but for the rays, which are float64."""
 
     eyes: np.ndarray  # (B, 3)
-    bases: np.ndarray  # (B, 3, 3), see cameras.RayBundle
+    bases: np.ndarray  # (B, 3, 3), see rays.RayBundle
     opacity: np.ndarray  # (X, Y, Z)
     material: np.ndarray  # (X Y Z, S)
     solids: tuple[int, ...]  # S entries: a tuple's length is part of its type, so loops over S are unrolled

@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from voxsds.cameras import RayBundle
+from voxsds.rays import RayBundle
 from voxsds.render.nvdiffrast_mesh import Mesh, mesh
 
 

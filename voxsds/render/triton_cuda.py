@@ -29,7 +29,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from voxsds.cameras import RayBundle
+from voxsds.rays import RayBundle
 from voxsds.render import triton_kernels
 
 ACROSS, DOWN = 8, 4  # pixels of a tile: one warp, so that rays wait only for near neighbours
