@@ -172,3 +172,10 @@ def test_an_empty_voxel_would_be_of_what_is_around():
     top = int((terrain(SNOW)[x, :, z] != AIR).sum())
     assert field.material[x, top, z].argmax() == SNOW - 1
     assert terrain(SNOW)[x, top - 2, z] == DIRT
+
+
+def test_no_block_is_added_in_mid_air():
+    solid = torch.zeros(3, 3, 3, dtype=torch.bool)
+    solid[1, 0, 1] = True
+    held = flips._beside(solid)
+    assert held.sum() == 6 and held[1, 1, 1] and not held[1, 2, 1] and not held[0, 1, 1]

@@ -109,13 +109,14 @@ class HardPhase:
 
     def _allowed(self, undone: Int[Tensor, " n"]) -> Bool[Tensor, "X Y Z K"]:
         """What may be tried: nothing beside what was just undone, whose slopes are those of another world,
-        and nothing that the limits of the edit forbid."""
+        nothing that the limits of the edit forbid, and no block in mid-air, which export would take away."""
         near = torch.zeros(self.grid.shape, device=self.distance.device)
         near.view(-1)[undone] = 1
         near = F.max_pool3d(near[None], 3, stride=1, padding=1)[0] > 0
         free = ~near if self.grid.free is None else ~near & self.grid.free
         known = self.grid.material_logits[..., AIR + 1 :] > FORBIDDEN / 2
-        kinds = torch.cat([free[..., None], free[..., None] & known], dim=-1)
+        held = _beside(self._world()[0])
+        kinds = torch.cat([(free & held)[..., None], free[..., None] & known], dim=-1)
         return kinds & ~self.state["barred"]
 
     def _try(self, mean: Tensor, error: Tensor, allowed: Bool[Tensor, "X Y Z K"]) -> None:
@@ -140,6 +141,16 @@ class HardPhase:
         blocks = F.one_hot(likeliest.argmax(dim=-1), likeliest.shape[-1]) * solid[..., None]
         votes = F.avg_pool3d(blocks.movedim(-1, 0).to(likeliest), 3, stride=1, padding=1).movedim(0, -1)
         return solid, (likeliest + torch.where(solid[..., None], 0, TIE * votes)).argmax(dim=-1)
+
+
+def _beside(solid: Bool[Tensor, "X Y Z"]) -> Bool[Tensor, "X Y Z"]:
+    """The blocks, and the voxels at their faces."""
+    held = solid.clone()
+    for axis in range(3):
+        size = solid.shape[axis] - 1
+        held.narrow(axis, 0, size).logical_or_(solid.narrow(axis, 1, size))
+        held.narrow(axis, 1, size).logical_or_(solid.narrow(axis, 0, size))
+    return held
 
 
 def slopes(
