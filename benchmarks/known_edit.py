@@ -29,32 +29,33 @@ from voxsds.inspection import draw, draw_blocks
 from voxsds.materials import AIR, DEFAULT_PALETTE
 from voxsds.metrics import floating, psnr
 from voxsds.params import read_params, read_section
-from voxsds.recipe import Penalties, Recipe
+from voxsds.recipe import Penalties, Recipe, Span
 from voxsds.speckle import visible
 from voxsds.training import train
 
 OUT = Path("benchmarks/results/known_edit.json")
-BASE = {"sparsity": 0.001, "entropy": 0.0001, "smoothness": 0.0, "binarisation": 0.0, "patchwork": 0.0}
-NONE = dict.fromkeys(BASE, 0.0)
+PENALTIES = {"sparsity": 0.001, "entropy": 0.0001, "smoothness": 0.0, "binarisation": 0.0, "patchwork": 0.3}
 
 
 def variants(seed: int) -> dict[str, Recipe]:
     """What is compared, by name; 300 steps each."""
 
-    def run(method: str = "sds", penalties: dict[str, float] = BASE, **train: Any) -> Recipe:
+    def run(method: str = "sds", penalties: dict[str, float] | None = None, **train: Any) -> Recipe:
         teacher = teacher_settings(method=method, source_prompt="a house on grass")
-        return recipe(seed, teacher=teacher, steps=300, penalties=Penalties(**penalties), **train)
+        weights = Penalties(**{**PENALTIES, **(penalties or {})})
+        return recipe(seed, teacher=teacher, steps=300, penalties=weights, **train)
 
     return {
         "sds": run(),
         "bridge": run("bridge"),
         "jump": run("jump"),
+        "no patchwork": run(penalties={"patchwork": 0.0}),
+        "no penalty": run(penalties=dict.fromkeys(PENALTIES, 0.0)),
+        "patchwork without a limit": run(patchwork_limit=None),
+        "patchwork up to 1.2": run(patchwork_limit=1.2),
         "straight through in the last fifth": run(straight_through=0.2),
-        "no penalty": run(penalties=NONE),
-        "patchwork 0.001": run(penalties={**BASE, "patchwork": 0.001}),
-        "patchwork 0.3, as shipped": run(penalties={**BASE, "patchwork": 0.3}),
-        "patchwork 0.001 alone": run(penalties={**NONE, "patchwork": 0.001}),
-        "patchwork 0.003 alone": run(penalties={**NONE, "patchwork": 0.003}),
+        "hard in the last fifth": run(hard_phase=0.2),
+        "cold": run(occupancy_temperature=Span(1.0, 0.02), material_temperature=Span(2.0, 0.05)),
     }
 
 

@@ -75,6 +75,7 @@ def run(job: Job, device: str) -> Outcome:
     except TrainingStopped as error:
         return Outcome({"failed": str(error), "seconds": time.monotonic() - started}, None)
     facts: Figures = {"probe_eps": {"start": probes[0], "end": probes[-1]}}
+    facts["preserve"] = training.preserve
     facts["seconds"] = round(time.monotonic() - started, 2)
     grid, reach = training.grid.cpu(), training.reach.cpu()
     settings = read_section(params, "export", ExportSettings)

@@ -79,6 +79,8 @@ def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -
         follow(training)
         return
     warn(params["prompt"], teacher, recipe, start)
+    if recipe.edit.preserve is None and training.preserve:
+        print(f"the map is as {params['prompt']!r} says already: a light touch (edit.preserve 1)")
     determining = {name: params[name] for name in DETERMINING} | {"teacher": asdict(recipe.teacher)}
     teacher_files = recipe.teacher.model, recipe.teacher.unet, recipe.teacher.lora, recipe.teacher.vae
     weights = [Path(p) for p in teacher_files if p]
@@ -90,6 +92,7 @@ def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -
         run = {
             "prompt": params["prompt"],
             "seed": recipe.seed,
+            "preserve": training.preserve,
             "steps": training.step,
             **training.temperatures(),
         }

@@ -165,11 +165,11 @@ def test_the_more_is_preserved_the_less_changes():
     assert changed[0] > 1.1 * changed[1] > 1.2 * changed[2] > 0
 
 
-def test_the_decay_of_a_light_touch_holds_back_what_is_less_than_half_agreed():
-    """At rest a residual is r / decay; three levels of it move an initial logit of 3 by 3 where r = 1/2."""
-    decay = weight_decay(replace(EVERYTHING, preserve=1.0), 3, 3.0)
-    assert 3 * 0.5 / decay == pytest.approx(3.0)
-    assert weight_decay(EVERYTHING, 3, 3.0) == 0
+def test_the_decay_of_a_light_touch_holds_back_what_is_less_agreed_than_four_fifths():
+    """At rest a residual is r / decay; three levels of it move an initial logit of 3 by 3 where r = 4/5."""
+    decay = weight_decay(1.0, 3, 3.0)
+    assert 3 * 0.8 / decay == pytest.approx(3.0)
+    assert weight_decay(0.0, 3, 3.0) == 0
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from voxsds.edit import EVERYTHING, Box, limits_of
 from voxsds.failures import Failure
 from voxsds.gridfile import GridFile
 from voxsds.materials import AIR, DEFAULT_PALETTE, DIRT, GRASS, PLANK, SAND, SNOW, STONE, WATER
-from voxsds.symptoms import dark_arc, haze, stray_material
+from voxsds.symptoms import dark_arc, enclosed_voids, haze, lost_columns, stray_material
 from voxsds.worlds import PROMPTS
 from voxsds.worlds.degrade import with_floating_blocks, with_noise
 from voxsds.worlds.naming import materials_in
@@ -36,6 +36,20 @@ def drilled() -> np.ndarray:
     """The tower's world with a pit to the bottom of the grid in every sixth column of a corner."""
     blocks = described(TOWER, 1)
     blocks[:16:2, :, :16:3] = AIR
+    return blocks
+
+
+def without_a_rim() -> np.ndarray:
+    """The tower's world without its outermost columns, as a teacher of round landscapes leaves a land."""
+    blocks = described(TOWER, 1)
+    blocks[0] = blocks[:, :, 0] = AIR
+    return blocks
+
+
+def cut_off() -> np.ndarray:
+    """The tower's world without one of its sides, a fifth of the land."""
+    blocks = described(TOWER, 1)
+    blocks[:7] = AIR
     return blocks
 
 
@@ -121,6 +135,21 @@ def test_a_fault_that_is_alone_is_named_alone():
     """Those that leave the world as the prompt says must not look like another failure."""
     for fault in ("edit outside what was asked", "haze", "needless change"):
         assert names(SEEDED[fault]()) == [fault]
+
+
+def test_a_land_may_lose_its_rim_but_not_a_side():
+    assert names(run_to(TOWER, without_a_rim())) == []
+    assert "ground lost" in names(run_to(TOWER, cut_off()))
+
+
+def test_holes_are_empty_columns_that_land_encloses():
+    land = np.full((5, 2, 5), GRASS)
+    holed = land.copy()
+    holed[0, :, 2] = holed[1, :, 2] = AIR  # a cut from the side
+    holed[3, :, 3] = AIR  # a hole, and one beside it that is no deeper than a pit
+    holed[3, 1, 1] = AIR
+    assert lost_columns(land, holed).sum() == 3
+    assert np.argwhere(enclosed_voids(holed)).tolist() == [[3, 3]]
 
 
 def test_changed_blocks_of_a_locked_material_are_counted():

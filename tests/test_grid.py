@@ -151,3 +151,19 @@ def test_logits_that_do_not_draw_the_map_are_refused():
 def test_unknown_materials_are_refused():
     with pytest.raises(ValueError, match=r"0\.\.9 of 8"):
         grid_of(np.array([[[0, 9]]]))
+
+
+def test_written_voxels_are_plain_blocks_and_the_others_as_they_were():
+    blocks = np.zeros((3, 4, 3), dtype=np.int64)
+    blocks[:, :2] = 3
+    grid = DifferentiableVoxelGrid.from_blocks(blocks, 8, GridSettings((1, 2), 3.0, 4.0))
+    with torch.no_grad():
+        for residual in grid.parameters():
+            residual.add_(torch.randn(residual.shape, generator=torch.Generator().manual_seed(0)))
+    before, cells = grid.blocks(), torch.tensor([0, 5, 17, 35])
+    grid.write(cells, torch.tensor([0, 2, 7, 0]))
+    after = grid.blocks()
+    assert after.ravel()[cells].tolist() == [0, 2, 7, 0]
+    assert (np.delete(after.ravel(), cells) == np.delete(before.ravel(), cells)).all()
+    opacity = grid.field(0.1, 0.2).opacity.flatten()[cells]
+    assert torch.allclose(opacity, torch.tensor([0.0, 1.0, 1.0, 0.0]), atol=1e-6)

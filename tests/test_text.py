@@ -59,6 +59,15 @@ def test_every_prompt_and_every_model_has_its_own_cache_entry(folder, tmp_path):
     assert not torch.equal(its_own.conditioning.context, first.conditioning.context)
 
 
+def test_against_nothing_the_prompt_stays_and_the_negative_one_goes(folder, tmp_path):
+    settings = teacher_settings(folder, negative_prompt="foggy")
+    led_away = SdxlTeacher.load(settings, PROMPT, tmp_path)
+    plain = led_away.against_nothing().conditioning
+    wanted = SdxlTeacher.load(teacher_settings(folder), PROMPT, tmp_path).conditioning
+    assert torch.equal(plain.context, wanted.context) and torch.equal(plain.pooled, wanted.pooled)
+    assert not torch.equal(plain.context[0], led_away.conditioning.context[0])
+
+
 @pytest.mark.parametrize(
     "damage",
     [

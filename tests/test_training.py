@@ -119,6 +119,19 @@ def test_what_no_ray_reaches_stays_whatever_the_penalty():
     assert moved[run.reach == 1].min() < -0.3
 
 
+def test_patchwork_is_in_no_voxel_louder_than_its_limit():
+    run = short(steps=12, penalties=Penalties(0.0, 0.0, 0.0, 0.0, 1e6), patchwork_limit=0.5)
+    for _ in range(8):
+        said = run.said
+        run.advance()
+        assert run.patched is not None
+        assert (run.patched.norm(dim=0) <= 0.5001 * said.sqrt()).all()
+    assert (run.patched.norm(dim=0) > 0.4999 * said.sqrt()).sum() > 100  # so large a weight speaks up to it
+    free = short(steps=12, penalties=Penalties(0.0, 0.0, 0.0, 0.0, 1e6), patchwork_limit=None)
+    free.advance()
+    assert free.patched is None
+
+
 class Bad(OracleTeacher):
     """An oracle that answers nonsense."""
 

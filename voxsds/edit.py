@@ -53,14 +53,19 @@ class EditSettings:
     lock: tuple[str, ...]  # blocks that the map has of these materials stay
     materials: tuple[str, ...] | None  # of what changed cells are made, if not of air; None: of all
     max_blocks: int | None  # cells that change, at most
-    preserve: float  # 0: a new world, 1: a light touch
+    preserve: (
+        float | None
+    )  # 0: a new world, 1: a light touch; None: 1 if the prompt describes the map, else 0
 
     def __post_init__(self) -> None:
         """ValueError with all that no map could meet."""
         wrong = [
             message
             for holds, message in (
-                (0 <= self.preserve <= 1, f"preserve is {self.preserve}; give 0 to 1"),
+                (
+                    self.preserve is None or 0 <= self.preserve <= 1,
+                    f"preserve is {self.preserve}; give 0 to 1, or null to go by what the prompt describes",
+                ),
                 (
                     self.max_blocks is None or self.max_blocks >= 0,
                     f"max_blocks is {self.max_blocks}; give 0 or more, or null for any number",
@@ -177,7 +182,7 @@ def restrain(grid: DifferentiableVoxelGrid, limits: Limits) -> None:
     grid.initial_material.masked_fill_(forbidden.to(absent.device) & absent, FORBIDDEN)
 
 
-def weight_decay(settings: EditSettings, levels: int, initial_logit: float) -> float:
+def weight_decay(preserve: float, levels: int, initial_logit: float) -> float:
     """Decoupled weight decay of the residuals (Loshchilov and Hutter 2019, arXiv 1711.05101) for `preserve`.
 
     A residual is what was added to the map's logits, so its decay is a pull back to the map. Adam moves
@@ -185,7 +190,7 @@ def weight_decay(settings: EditSettings, levels: int, initial_logit: float) -> f
     decay of d it comes to rest at r / d, so the sum over the levels changes a block where
     r > d initial_logit / levels. Light touch, preserve 1, asks for r > LIGHT_TOUCH.
     """
-    return settings.preserve * LIGHT_TOUCH * levels / initial_logit
+    return preserve * LIGHT_TOUCH * levels / initial_logit
 
 
-LIGHT_TOUCH = 0.5  # agreement of the gradients, of 1, that a block's change needs at preserve 1
+LIGHT_TOUCH = 0.8  # agreement of the gradients, of 1, that a block's change needs at preserve 1

@@ -28,7 +28,8 @@ ONE_MATERIAL = 0.97  # share of the visible blocks
 MOST_HAZE = 0.1  # of the voxels that are drawn
 MOST_SPECKLE = 0.02  # of the visible blocks
 MOST_STRAY = 0.15  # of the visible blocks
-MOST_LOST = 0.02  # of the columns of the map
+MOST_PIERCED = 0.005  # of the columns of the map
+MOST_LOST = 0.15  # likewise; a teacher of round landscapes takes the corners and a row of the rim
 LONGEST_ARC = 1 / 3  # of the ring of views
 CLEANUP_LOSS = 0.1  # of R-precision
 
@@ -70,10 +71,11 @@ def _edit_failures(figures: Mapping[str, Any]) -> tuple[tuple[bool, Failure], ..
             ),
         ),
         (
-            seen["lost_columns"] > MOST_LOST,
+            seen["pierced_columns"] > MOST_PIERCED or seen["lost_columns"] > MOST_LOST,
             Failure(
                 "ground lost",
-                f"{seen['lost_columns']:.1%} of the columns that held blocks are empty to the bottom",
+                f"{seen['lost_columns']:.1%} of the columns that held blocks are empty to the bottom, "
+                f"{seen['pierced_columns']:.1%} are holes in the midst of land",
                 "Lock the ground's material with edit.lock, or lower train.penalties.sparsity.",
             ),
         ),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 
 from voxsds.field import Field
@@ -155,6 +155,23 @@ class DifferentiableVoxelGrid(nn.Module):
         likeliest = self._material_channels().argmax(dim=0)
         occupied = torch.sigmoid(self.occupancy_logits) > threshold
         return torch.where(occupied, likeliest, AIR).cpu().numpy()
+
+    @torch.no_grad()
+    def write(self, cells: Int[Tensor, " n"], blocks: Int[Tensor, " n"]) -> None:
+        """Makes the voxels at these flat indices blocks of these ids (0: none), as sure as the map's own.
+
+        A voxel that becomes empty keeps its materials; what is forbidden stays so, and what is held as it is.
+        """
+        if self.free is not None:
+            cells, blocks = cells[(free := self.free.flatten()[cells])], blocks[free]
+        sure = self.initial_occupancy.abs().max()
+        occupancy = torch.where(blocks == AIR, -sure, sure)
+        now = self._material_channels().flatten(1)[:, cells]
+        own = F.one_hot(blocks, len(now)).T.bool()
+        material = torch.where(own, self.initial_material.max().clamp(min=1), now.clamp(max=0))
+        residual, by_material = self.occupancy_residuals[0].flatten(1), self.material_residuals[0].flatten(1)
+        residual[0, cells] += occupancy - self.occupancy_logits.flatten()[cells]
+        by_material[:, cells] += torch.where(blocks == AIR, 0, material - now)
 
     @torch.no_grad()
     def statistics(self, names: Sequence[str]) -> dict[str, Any]:

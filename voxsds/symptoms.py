@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
+from scipy import ndimage
 from torch import Tensor
 
 from voxsds.edit import Limits
@@ -36,6 +37,7 @@ class Symptoms:
     speckle: float
     new_floating: int  # blocks that float and did not
     lost_columns: float  # of the columns of the map that held a block, those that hold none
+    pierced_columns: float  # likewise, those of them that land encloses: holes right through it
     excess: int  # cells that break a limit of the edit
     dark_arc: float  # of the ring of views, the longest run in which the prompt is not recognised
 
@@ -55,7 +57,8 @@ def symptoms(
     shares, shares_before = material_shares(after, len(names)), material_shares(before, len(names))
     main = int(shares.argmax())
     stray, growth = stray_material(shares - shares_before, prompt)
-    columns = (before != AIR).any(axis=1)
+    lost = lost_columns(before, after)
+    columns = max(1, int((before != AIR).any(axis=1).sum()))
     return Symptoms(
         changed=float((before != after)[seen].mean()) if seen.any() else 0.0,
         main_material=names[main],
@@ -67,7 +70,8 @@ def symptoms(
         haze=haze(opacity, reach),
         speckle=speckle_share(after),
         new_floating=int((floating(after) & ~floating(before)).sum()),
-        lost_columns=float((columns & ~(after != AIR).any(axis=1)).sum() / max(1, columns.sum())),
+        lost_columns=float(lost.sum() / columns),
+        pierced_columns=float((lost & enclosed_voids(after)).sum() / columns),
         excess=0 if limits is None else limits.excess(after, before),
         dark_arc=dark_arc(recognised),
     )
@@ -92,6 +96,20 @@ def stray_material(growth: Float[np.ndarray, " materials"], prompt: str) -> tupl
     growth[[AIR, *asked, *(under for m in asked for under in _UNDER.get(m, ()))]] = 0
     worst = int(growth.argmax())
     return (worst, float(growth[worst])) if growth[worst] > 0 else (AIR, 0.0)
+
+
+def lost_columns(before: Blocks, after: Blocks) -> Bool[np.ndarray, "X Z"]:
+    """The columns that held a block and hold none."""
+    return (before != AIR).any(axis=1) & ~(after != AIR).any(axis=1)
+
+
+def enclosed_voids(blocks: Blocks) -> Bool[np.ndarray, "X Z"]:
+    """The empty columns from which no path over empty columns, side by side, leads out of the grid.
+
+    One sees the sky through them from above. The rim of a land that was rounded off has none; a plain
+    with one column missing in its middle has one.
+    """
+    return np.asarray(ndimage.binary_fill_holes((blocks != AIR).any(axis=1))) & ~(blocks != AIR).any(axis=1)
 
 
 def haze(opacity: Float[Tensor, "X Y Z"], reach: Float[Tensor, "X Y Z"]) -> float:

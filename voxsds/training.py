@@ -18,10 +18,11 @@ from voxsds.cameras import Camera, Frame
 from voxsds.distributed import ALONE, Ranks
 from voxsds.edit import weight_decay
 from voxsds.field import Field, confined, straight_through
+from voxsds.flips import WINDOW, HardPhase
 from voxsds.grid import DifferentiableVoxelGrid
 from voxsds.guidance import sds
-from voxsds.guidance.distill import Distillation, distill, probe
-from voxsds.guidance.teacher import Teacher
+from voxsds.guidance.distill import Distillation, describes, distill, probe
+from voxsds.guidance.teacher import Promptable, Teacher
 from voxsds.health import (
     TrainingStopped,
     gradient_statistics,
@@ -39,6 +40,8 @@ from voxsds.stepclock import StepClock
 from voxsds.views import ViewSource
 
 PROBE_TIMESTEPS = (200, 400, 600, 800)  # one fixed view each
+MEMORY = 0.9  # of the mean of what was said, from step to step
+TINY = 1e-30
 PROBE_SEED = 0  # the same noise in every run, so that runs can be compared
 
 
@@ -101,28 +104,34 @@ class Training:
         self.ranks, self.step = ranks, 0
         self.settings = settings = recipe.train
         self.own = ranks.share(settings.views)
-        self.optimizer = torch.optim.Adam(
-            grid.parameters(),
-            recipe.lr,
-            settings.betas,
-            settings.epsilon,
-            weight_decay(recipe.edit, len(grid.levels), grid.initial_occupancy.abs().max().item()),
-            decoupled_weight_decay=True,
-            fused=True,
+        self.occupancy_temperature = Geometric(
+            **asdict(settings.occupancy_temperature), steps=self._soft_steps
         )
-        self.occupancy_temperature = Geometric(**asdict(settings.occupancy_temperature), steps=settings.steps)
-        self.material_temperature = Geometric(**asdict(settings.material_temperature), steps=settings.steps)
-        self.t_min = Linear(*recipe.teacher.t_min, steps=settings.steps)
-        self.t_max = Linear(*recipe.teacher.t_max, steps=settings.steps)
-        self.guidance = Linear(*recipe.teacher.guidance, steps=settings.steps)
+        self.material_temperature = Geometric(**asdict(settings.material_temperature), steps=self._soft_steps)
+        self.t_min = Linear(*recipe.teacher.t_min, steps=self._soft_steps)
+        self.t_max = Linear(*recipe.teacher.t_max, steps=self._soft_steps)
+        self.guidance = Linear(*recipe.teacher.guidance, steps=self._soft_steps)
         self.camera_draws = np.random.default_rng([recipe.seed, 0])
         self.timestep_draws, self.noise_draws = _generator(recipe.seed, 1), _generator(recipe.seed, 2)
         self.source = ViewSource(recipe.cameras, scene.cameras, grid.shape, scene.frame, teacher.resolution)
         self.lit = torch.as_tensor(lit_faces(scene.palette)).to(grid.initial_occupancy)
         self.probe_rays = self._rays(self.source.spread(len(PROBE_TIMESTEPS)))
         self.start = self._start()
+        self.preserve = self._preserve()
+        self.optimizer = torch.optim.Adam(
+            grid.parameters(),
+            recipe.lr,
+            settings.betas,
+            settings.epsilon,
+            weight_decay(self.preserve, len(grid.levels), grid.initial_occupancy.abs().max().item()),
+            decoupled_weight_decay=True,
+            fused=True,
+        )
         self.reach = torch.zeros_like(grid.initial_occupancy)  # best of all steps, 0 = never seen
+        self.said = torch.zeros_like(self.reach)  # mean square gradient towards a voxel's material logits
+        self.patched: Tensor | None = None  # the patchwork penalty's part in the gradient of this step
         self.clock = StepClock(self.reach.device)
+        self.hard = HardPhase(grid, self.lit)
         self._still = 0  # steps in a row without gradient
         self._had_blocks = bool(grid.blocks().any())
 
@@ -133,7 +142,9 @@ class Training:
         statistics = self.grid.statistics(self.scene.palette.names)
         if self._had_blocks:
             require_blocks(statistics, step)
-        field = self.field()
+        if step == self._soft_steps:
+            self.hard.begin()
+        field = drawn = self.field()
         probed = step % settings.probe_every == 0 or step == settings.steps - 1
         self.clock.lap("grid")
         probe_figures = self._probe(field) if probed else None
@@ -148,15 +159,15 @@ class Training:
         said, latents = self._ask(teacher, rendering, rays, timesteps[self.own])
         penalties = self._penalties(field, rendering.reach)
         self.clock.lap("penalties")
-        self._backward(sds.surrogate_loss(latents, said.gradient), penalties)
+        self._backward(sds.surrogate_loss(latents, said.gradient), penalties, drawn)
         residual = self.ranks.gathered(said.residual, settings.views)
         self.clock.lap("render backward")
-        gradients = self._gradient_statistics(losses.touched(rendering.reach, field.opacity))
+        gradients = self._gradient_statistics(losses.touched(rendering.reach, field.opacity), drawn)
         record = StepRecord(
             step=step,
-            temperature=self.material_temperature.at(step),
-            occupancy_temperature=self.occupancy_temperature.at(step),
-            lr=self.recipe.learning_rate.at(step),
+            temperature=self.material_temperature.at(self._scheduled),
+            occupancy_temperature=self.occupancy_temperature.at(self._scheduled),
+            lr=replace(self.recipe.learning_rate, steps=self._soft_steps).at(self._scheduled),
             camera_index=views[0][1],
             camera_indices=[index for _, index in views],
             timesteps=timesteps.tolist(),
@@ -166,15 +177,38 @@ class Training:
             gradient_stats=gradients,
             probe=probe_figures,
         )
-        self._move(record.lr, rendering.reach)
+        if self._hard:
+            self.hard.learn(*self._gradients(drawn), last=step + WINDOW > settings.steps - 1)
+        else:
+            self._listen(rendering.reach, field)
+            self._move(record.lr)
+        self.reach = torch.maximum(self.reach, rendering.reach)
+        self.step += 1
         self.clock.lap("optimiser")
         return record
 
     def field(self) -> Field:
         """What the grid looks like at this point of the run."""
+        if self._hard:
+            return self.hard.field()
         field = self.grid.field(**self.temperatures())
         soft_steps = round((1 - self.settings.straight_through) * self.settings.steps)
         return field if self._current < soft_steps else straight_through(field)
+
+    @property
+    def _soft_steps(self) -> int:
+        """How many steps come before the hard phase, which has only whole windows."""
+        windows = round(self.settings.hard_phase * self.settings.steps) // WINDOW
+        return self.settings.steps - windows * WINDOW
+
+    @property
+    def _scheduled(self) -> int:
+        """Where the schedules are, which all come to their ends before the hard phase."""
+        return max(0, min(self._current, self._soft_steps - 1))
+
+    @property
+    def _hard(self) -> bool:
+        return self._current >= self._soft_steps
 
     @property
     def _current(self) -> int:
@@ -190,10 +224,9 @@ class Training:
 
     def temperatures(self) -> dict[str, float]:
         """Those at this point of the run; at its end, those of the last step."""
-        step = self._current
         return {
-            "occupancy_temperature": self.occupancy_temperature.at(step),
-            "material_temperature": self.material_temperature.at(step),
+            "occupancy_temperature": self.occupancy_temperature.at(self._scheduled),
+            "material_temperature": self.material_temperature.at(self._scheduled),
         }
 
     @torch.no_grad()
@@ -212,7 +245,7 @@ class Training:
     def _timesteps(self) -> Int[Tensor, " views"]:
         teacher = self.recipe.teacher
         total = len(self.teacher.alphas_cumprod)
-        t_min, t_max = self.t_min.at(self.step), self.t_max.at(self.step)
+        t_min, t_max = self.t_min.at(self._scheduled), self.t_max.at(self._scheduled)
         draws = self.timestep_draws
         return sds.draw_timesteps(self.settings.views, t_min, t_max, total, teacher.timesteps, draws)
 
@@ -220,7 +253,7 @@ class Training:
         self, teacher: Teacher, rendering: Rendering, rays: RayBundle, timesteps: Int[Tensor, " views"]
     ) -> tuple[Distillation, Float[Tensor, "views channels rows columns"]]:
         """The teacher's opinion of the images, and the latents that it is about."""
-        knobs = replace(self.recipe.teacher, guidance_scale=self.guidance.at(self.step))
+        knobs = replace(self.recipe.teacher, guidance_scale=self.guidance.at(self._scheduled))
         images = rendering.rgba[:, :3]
         asked = timesteps.to(images.device)  # a copy waits for the device: not behind the encoder
         if (ratio := knobs.pixel_clip) is not None:
@@ -258,6 +291,22 @@ class Training:
     def _start_latents(self, rays: RayBundle) -> Float[Tensor, "views channels rows columns"] | None:
         return None if self.start is None else self.teacher.encode(self._render(self.start, rays).rgba[:, :3])
 
+    @torch.no_grad()
+    def _preserve(self) -> float:
+        """`edit.preserve`; where it is left open 1 if the prompt describes the map, so that it is let be.
+
+        0 where the teacher cannot be asked: it follows no prompt, or is not one of worlds like this.
+        """
+        if self.recipe.edit.preserve is not None:
+            return self.recipe.edit.preserve
+        teacher = self.teacher
+        if self.scene.parts or teacher.vocabulary is None or not isinstance(teacher, Promptable):
+            return 0.0
+        ends = self.settings.occupancy_temperature.end, self.settings.material_temperature.end
+        latents = teacher.encode(self._render(self.grid.field(*ends), self.probe_rays).rgba[:, :3])
+        said = describes(teacher.against_nothing(), latents, self.probe_rays)
+        return float(self.ranks.agreed(int(said)))
+
     def _penalties(self, field: Field, reach: Float[Tensor, "X Y Z"]) -> dict[str, Tensor]:
         """The regularisers, weighted; those of weight zero are not computed."""
         weights = self.recipe.train.penalties
@@ -267,21 +316,52 @@ class Training:
             "entropy": lambda: losses.material_entropy(field.material),
             "smoothness": lambda: losses.smoothness(field.opacity, mask),
             "binarisation": lambda: losses.binarisation(field.opacity),
-            "patchwork": lambda: losses.patchwork(field.opacity, field.material, mask),
         }
-        return {
+        parts = {
             name: weight * losses.masked_mean(functions[name](), mask)
             if weight
             else field.opacity.new_zeros(())
-            for name, weight in asdict(weights).items()
+            for name, weight in asdict(replace(weights, patchwork=0.0)).items()
         }
+        self.patched = None
+        if weights.patchwork and not self._hard:
+            parts["patchwork"] = self._patchwork(field, mask)
+        return parts
 
-    def _backward(self, distillation: Float[Tensor, ""], penalties: dict[str, Tensor]) -> None:
+    def _patchwork(self, field: Field, mask: Bool[Tensor, "X Y Z"]) -> Float[Tensor, ""]:
+        """The penalty on neighbours of different materials, in no voxel louder than `patchwork_limit`.
+
+        Its gradient towards the logits of a voxel is shortened to that times the root mean square of all
+        else that was said of them lately. Under 1 a teacher whose steps agree has the last word, however
+        soft it speaks near its goal; one whose steps do not is outvoted by the neighbours.
+        """
+        weight, limit = self.settings.penalties.patchwork, self.settings.patchwork_limit
+        penalty = weight * losses.masked_mean(losses.patchwork(*field, mask), mask)
+        if limit is None:
+            return penalty
+        (by_logit,) = torch.autograd.grad(penalty, self.grid.material_residuals[0], retain_graph=True)
+        loudness = by_logit.norm(dim=0).clamp(min=TINY)
+        self.patched = shortened = by_logit * (limit * self.said.sqrt() / loudness).clamp(max=1)
+        pull = sds.surrogate_loss(self.grid.material_logits, shortened.permute(1, 2, 3, 0))
+        return penalty.detach() + pull - pull.detach()  # of that value, with the shortened gradient
+
+    @torch.no_grad()
+    def _listen(self, reach: Float[Tensor, "X Y Z"], field: Field) -> None:
+        """Keeps how loud the gradient of this step was without the patchwork penalty, for the next ones."""
+        if self.patched is None:
+            return
+        _, total = self.grid.logit_gradients()
+        square = (total - self.patched).square().sum(dim=0)
+        mean = torch.where(self.said == 0, square, torch.lerp(square, self.said, MEMORY))
+        self.said = torch.where(losses.touched(reach, field.opacity), mean, self.said)
+
+    def _backward(self, distillation: Float[Tensor, ""], penalties: dict[str, Tensor], drawn: Field) -> None:
         """The gradient of the step: each process adds that of its views and its part of the penalties."""
         share = (self.own.stop - self.own.start) / self.settings.views
         self.optimizer.zero_grad()
         (share * distillation + sum(penalties.values()) / self.ranks.size).backward()
-        self.ranks.add(parameter.grad for parameter in self.grid.parameters() if parameter.grad is not None)
+        leaves = drawn if self._hard else self.grid.parameters()
+        self.ranks.add(leaf.grad for leaf in leaves if leaf.grad is not None)
 
     def _losses(
         self,
@@ -310,20 +390,26 @@ class Training:
         timesteps = torch.tensor(chosen, device=latents.device)
         return asdict(probe(self.teacher, latents, self.probe_rays, timesteps, noise))
 
-    def _gradient_statistics(self, touched: Bool[Tensor, "X Y Z"]) -> dict[str, float]:
-        occupancy, material = self.grid.logit_gradients()
+    def _gradients(self, drawn: Field) -> tuple[Float[Tensor, "X Y Z"], Float[Tensor, "M X Y Z"]]:
+        """Of the last backward: towards the logits, or in the hard phase towards the plain blocks."""
+        if not self._hard:
+            return self.grid.logit_gradients()
+        opacity, material = drawn.opacity.grad, drawn.material.grad
+        assert opacity is not None and material is not None
+        return opacity, material.movedim(-1, 0)
+
+    def _gradient_statistics(self, touched: Bool[Tensor, "X Y Z"], drawn: Field) -> dict[str, float]:
+        occupancy, material = self._gradients(drawn)
         statistics = gradient_statistics(occupancy, material, touched)
         require_finite_gradients(statistics, {"occupancy": occupancy, "material": material}, self.step)
         self._still = self._still + 1 if statistics["grad_max"] == 0 else 0
         require_movement(self._still, statistics, self.step)
         return statistics
 
-    def _move(self, lr: float, reach: Float[Tensor, "X Y Z"]) -> None:
+    def _move(self, lr: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
-        self.reach = torch.maximum(self.reach, reach)
-        self.step += 1
 
     def state_dict(self) -> dict[str, Any]:
         """All that changes over a run, as tensors and plain values."""
@@ -335,6 +421,8 @@ class Training:
             "timestep_draws": self.timestep_draws.get_state(),
             "noise_draws": self.noise_draws.get_state(),
             "reach": self.reach,
+            "said": self.said,
+            "hard": self.hard.state,
             "still": self._still,
             "had_blocks": self._had_blocks,
         }
@@ -347,7 +435,10 @@ class Training:
         self.camera_draws.bit_generator.state = state["camera_draws"]
         self.timestep_draws.set_state(state["timestep_draws"])
         self.noise_draws.set_state(state["noise_draws"])
-        self.reach = state["reach"].to(self.reach)
+        self.reach, self.said = state["reach"].to(self.reach), state["said"].to(self.said)
+        device = self.reach.device
+        hard = state["hard"].items()
+        self.hard.state = {k: v.clone().to(device) if isinstance(v, Tensor) else v for k, v in hard}
         self._still, self._had_blocks = state["still"], state["had_blocks"]
 
 

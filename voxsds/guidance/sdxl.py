@@ -89,6 +89,19 @@ class SdxlTeacher:
         conditioning = encode_conditioning(self.folder, opposite, prompt, native, self.cache, self.device)
         return replace(self, conditioning=conditioning)
 
+    def against_nothing(self) -> "SdxlTeacher":
+        """The same prompt, with the empty text in the place of a negative or source prompt."""
+        native = int(self.conditioning.time_ids[0, 0])
+        plain = encode_conditioning(self.folder, None, "", native, self.cache, self.device)
+        return replace(
+            self,
+            conditioning=replace(
+                self.conditioning,
+                context=torch.stack([plain.context[0], self.conditioning.context[1]]),
+                pooled=torch.stack([plain.pooled[0], self.conditioning.pooled[1]]),
+            ),
+        )
+
     @property
     def resolution(self) -> int:
         return self.settings.resolution

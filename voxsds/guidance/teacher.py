@@ -78,6 +78,10 @@ class Promptable(Protocol):
         """The same teacher, told `prompt`."""
         ...
 
+    def against_nothing(self) -> Teacher:
+        """The same teacher and prompt, with the empty text in the place of a negative or source prompt."""
+        ...
+
 
 Method = Literal["sds", "bridge", "jump"]
 

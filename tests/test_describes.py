@@ -1,0 +1,92 @@
+"""Whether a prompt describes a map already is for the teacher to say; then the map is let be."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.cases import read_cases, with_overrides
+from stages.train import read_recipe
+from tests.helpers.edit import house_on_grass, recipe, tower_on_snow, training
+from tests.helpers.oracles import LIT, latents_of, views, world
+from voxsds.datasets import read_dataset
+from voxsds.edit import EVERYTHING
+from voxsds.grid import DifferentiableVoxelGrid, GridSettings
+from voxsds.guidance.distill import describes
+from voxsds.guidance.oracle import OracleTeacher
+from voxsds.guidance.teacher import Promptable, load_teacher
+from voxsds.maps import read_map
+from voxsds.materials import GRASS, SAND, SNOW, STONE
+from voxsds.params import read_params, read_section
+from voxsds.training import Scene, Training
+
+SHOWN, OTHER = world(SNOW, STONE), world(GRASS, SAND)
+OPEN = replace(EVERYTHING, preserve=None)
+
+
+class Prompted(OracleTeacher):
+    """An oracle that counts as told its conditional world by a prompt."""
+
+    vocabulary = frozenset({"snow"})
+
+    def with_prompt(self, prompt):
+        return self
+
+    def against_nothing(self):
+        return self
+
+
+def test_a_prompt_describes_what_it_helps_to_see():
+    latents = latents_of(SHOWN, views())
+    assert describes(OracleTeacher([SHOWN], [SHOWN, OTHER], LIT, 16), latents, views())
+    assert not describes(OracleTeacher([OTHER], [SHOWN, OTHER], LIT, 16), latents, views())
+
+
+def test_a_prompt_that_says_no_more_than_none_describes_nothing():
+    latents = latents_of(SHOWN, views())
+    assert not describes(OracleTeacher([SHOWN], [SHOWN], LIT, 16), latents, views())
+
+
+def touch(wanted: np.ndarray, teacher: type[OracleTeacher] = Prompted, edit=OPEN) -> float:
+    """What a run from the house takes for `preserve`."""
+    worlds = [house_on_grass(), tower_on_snow()]
+    asked = teacher([wanted], worlds, LIT, 24)
+    return training(worlds[0], asked, replace(recipe(), edit=edit), size=24).preserve
+
+
+def test_only_a_map_that_is_as_described_gets_a_light_touch():
+    assert touch(house_on_grass()) == 1
+    assert touch(tower_on_snow()) == 0
+
+
+def test_what_a_person_sets_is_not_measured():
+    assert touch(house_on_grass(), edit=replace(EVERYTHING, preserve=0.25)) == 0.25
+    assert touch(house_on_grass(), edit=EVERYTHING) == 0
+
+
+def test_a_teacher_without_prompts_or_of_images_of_every_kind_is_not_asked():
+    class OfAnything(Prompted):
+        vocabulary = None
+
+    assert touch(house_on_grass(), OracleTeacher) == touch(house_on_grass(), OfAnything) == 0
+
+
+@pytest.mark.slow
+def test_the_tiny_teacher_knows_which_prompts_describe_the_shipped_maps(tmp_path):
+    params = with_overrides(read_params("params.yaml"), {"edit.preserve": None})
+    rules, settings = read_recipe(params), read_section(params, "grid", GridSettings)
+    networks = load_teacher(rules.teacher, "a plain", tmp_path)
+    assert isinstance(networks, Promptable)
+    judged = {"start", "addition", "materials"}
+    cases = [
+        case for case in read_cases() if case.seed == 7 and (case.kind in judged or case.leaves == "all")
+    ]
+    assert len(cases) == 7
+    for case in cases:
+        start = read_map(Path(f"maps/{case.map}/map.json"))
+        cameras = read_dataset(Path(f"datasets/{case.map}")).cameras
+        grid = DifferentiableVoxelGrid.from_blocks(start.blocks, len(start.palette), settings)
+        scene = Scene(start.palette, start.frame, cameras)
+        run = Training(grid, scene, networks.with_prompt(case.prompt), rules)
+        assert run.preserve == (case.leaves == "all"), case.name
