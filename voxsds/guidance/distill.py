@@ -117,7 +117,7 @@ def describes(
 
     Mean of |eps_u - eps|^2 - |eps_c - eps|^2 over views and noise levels above zero (a diffusion classifier,
     arXiv 2303.16203, between the prompt and no prompt). On both shipped maps it is positive for the three
-    prompts of the suite that describe the map and negative for the other 27, additions to it included. Only
+    prompts of the suite that describe the map and negative for the other 29, additions to it included. Only
     a teacher of worlds like this one can be asked so: one that was taught images of every kind finds nearly
     any sentence better than none.
     """
