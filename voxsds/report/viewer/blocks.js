@@ -1,35 +1,61 @@
 // Worlds as arrays of material indices, 0 = air; voxel (x, y, z) is at (x Y + y) Z + z.
 
+import { Box3, Vector3 } from "three";
+
 export const CHANGE = { kept: 1, added: 2, repainted: 3, removed: 4 };
 
-/** The visible faces of blocks, for each of the six directions: x, y, z, material of each, one after another.
- *  Visible is a face of a block with `solid[material]` towards a neighbour without, or towards the outside. */
-export function visibleFaces(blocks, [X, Y, Z], solid) {
-  const found = Array.from({ length: 6 }, () => new Growing());
+const TILE = 32; // voxels, along x and z
+
+/** The blocks of which something is visible, tile by tile of the grid: {box, blocks}, where `blocks` are x, y, z and
+ *  64 material + open of each, one after another. Bit i of `open` says that face i (light.js) of a block with
+ *  `solid[material]` has a neighbour without, or the outside. */
+export function visibleBlocks(blocks, shape, solid) {
+  const [X, Y, Z] = shape;
+  const tiles = [];
+  for (let x = 0; x < X; x += TILE)
+    for (let z = 0; z < Z; z += TILE) {
+      const box = new Box3(new Vector3(x, 0, z), new Vector3(Math.min(X, x + TILE), Y, Math.min(Z, z + TILE)));
+      tiles.push({ box, blocks: visibleIn(box, blocks, shape, solid) });
+    }
+  return tiles;
+}
+
+function visibleIn({ min, max }, blocks, [X, Y, Z], solid) {
+  const found = new Growing();
   const [sx, sy] = [Y * Z, Z];
-  for (let x = 0, i = 0; x < X; x++)
+  for (let x = min.x; x < max.x; x++)
     for (let y = 0; y < Y; y++)
-      for (let z = 0; z < Z; z++, i++) {
+      for (let z = min.z, i = (x * Y + y) * Z + z; z < max.z; z++, i++) {
         const material = blocks[i];
         if (!solid[material]) continue;
-        if (x === X - 1 || !solid[blocks[i + sx]]) found[0].push(x, y, z, material);
-        if (x === 0 || !solid[blocks[i - sx]]) found[1].push(x, y, z, material);
-        if (y === Y - 1 || !solid[blocks[i + sy]]) found[2].push(x, y, z, material);
-        if (y === 0 || !solid[blocks[i - sy]]) found[3].push(x, y, z, material);
-        if (z === Z - 1 || !solid[blocks[i + 1]]) found[4].push(x, y, z, material);
-        if (z === 0 || !solid[blocks[i - 1]]) found[5].push(x, y, z, material);
+        let open = 0;
+        if (x === X - 1 || !solid[blocks[i + sx]]) open |= 1;
+        if (x === 0 || !solid[blocks[i - sx]]) open |= 2;
+        if (y === Y - 1 || !solid[blocks[i + sy]]) open |= 4;
+        if (y === 0 || !solid[blocks[i - sy]]) open |= 8;
+        if (z === Z - 1 || !solid[blocks[i + 1]]) open |= 16;
+        if (z === 0 || !solid[blocks[i - 1]]) open |= 32;
+        if (open) found.push(x, y, z, 64 * material + open);
       }
-  return found.map((faces) => faces.trimmed());
+  return found.trimmed();
+}
+
+/** Those of `blocks` whose face `face` is open: x, y, z, material of each. */
+export function openFaces(blocks, face) {
+  const found = new Growing();
+  for (let i = 0; i < blocks.length; i += 4)
+    if ((blocks[i + 3] >> face) & 1) found.push(blocks[i], blocks[i + 1], blocks[i + 2], blocks[i + 3] >> 6);
+  return found.trimmed();
 }
 
 class Growing {
   constructor() {
-    this.array = new Uint16Array(4096);
+    this.array = new Uint32Array(4096);
     this.length = 0;
   }
   push(a, b, c, d) {
     if (this.length + 4 > this.array.length) {
-      const larger = new Uint16Array(2 * this.array.length);
+      const larger = new Uint32Array(2 * this.array.length);
       larger.set(this.array);
       this.array = larger;
     }

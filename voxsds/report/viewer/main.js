@@ -1,9 +1,10 @@
 // The page comes alive. All text that is set here is set as text, never as HTML.
 
-import { visibleFaces } from "./blocks.js";
+import { visibleBlocks } from "./blocks.js";
 import { makeCurves } from "./curves.js";
 import { History } from "./history.js";
-import { BlockMesh, makeRenderer, makeScene, photograph } from "./scene.js";
+import { BlockMesh } from "./mesh.js";
+import { makeRenderer, makeScene, photograph } from "./scene.js";
 import { makeComparison } from "./slider.js";
 import { makePanel } from "./panel.js";
 import { Viewer } from "./viewer.js";
@@ -12,7 +13,7 @@ import { Viewer } from "./viewer.js";
 async function photographs(world, views, width, height) {
   const history = await History.read(world);
   const mesh = new BlockMesh(world.materials);
-  mesh.update(visibleFaces(history.first, world.shape, world.materials.map((_, index) => index !== 0)));
+  mesh.update(visibleBlocks(history.first, world.shape, world.materials.map((_, index) => index !== 0)));
   const renderer = makeRenderer(document.createElement("canvas"), false);
   const scene = makeScene(world, [mesh]);
   return views.map((view) => {

@@ -1,9 +1,10 @@
 // The 3-D view of the page: the world at any moment of the run, as it is or by what changed.
 
 import { MathUtils, PerspectiveCamera, Vector3 } from "three";
-import { CHANGE, differences, visibleFaces } from "./blocks.js";
+import { CHANGE, differences, visibleBlocks } from "./blocks.js";
 import { Fly, Orbit } from "./controls.js";
-import { BlockMesh, draw, gridToWorld, makeRenderer, makeScene } from "./scene.js";
+import { BlockMesh } from "./mesh.js";
+import { draw, gridToWorld, makeRenderer, makeScene } from "./scene.js";
 
 const FATES = [
   { name: "air", albedo: [0, 0, 0] },
@@ -14,6 +15,9 @@ const FATES = [
 ].map(({ name, albedo }) => ({ name, top: albedo, bottom: albedo, side: albedo }));
 const GHOST = 0.4; // opacity of what is no longer there
 const FIELD_OF_VIEW = 45; // degrees
+const MANY_FACES = 100_000; // from which on it is measured how long a picture takes
+const SMOOTH_MS = 100; // that a picture may take
+const REST_MS = 250; // without a movement, after which a quick picture is replaced
 const FILLING = 2.5; // distance of the camera, in radii of the world, from where the world fills the picture
 
 /** Height of the layers that hold blocks. */
@@ -106,10 +110,10 @@ export class Viewer {
     this.fates.visible = this.ghosts.visible = difference;
     if (difference) {
       const kinds = [false, this.shown.kept, this.shown.added, this.shown.repainted, false];
-      this.fates.update(visibleFaces(fate, shape, kinds));
+      this.fates.update(visibleBlocks(fate, shape, kinds));
       const gone = FATES.map((_, kind) => kind === CHANGE.removed && this.shown.removed);
-      this.ghosts.update(visibleFaces(fate, shape, gone));
-    } else this.blocks.update(visibleFaces(blocks, shape, this.solid));
+      this.ghosts.update(visibleBlocks(fate, shape, gone));
+    } else this.blocks.update(visibleBlocks(blocks, shape, this.solid));
     this.invalidate();
   }
 
@@ -134,12 +138,35 @@ export class Viewer {
     const seconds = Math.min(0.1, (now - (this.last ?? now)) / 1000);
     const moving = this.mode === "fly" ? this.fly.advance(seconds) : this.orbit.advance();
     this.last = moving ? now : undefined;
-    this.frame();
+    this.frame(this.slow);
     if (moving) this.invalidate();
   }
 
-  frame() {
+  /** Draws. Where a picture in full takes too long, those in movement are `quick`, and one in full ends them. */
+  async frame(quick = false) {
+    clearTimeout(this.resting);
     this.camera.updateMatrixWorld();
-    draw(this.renderer, this.scene, this.camera);
+    const start = performance.now();
+    draw(this.renderer, this.scene, this.camera, quick);
+    if (!this.isLarge()) return;
+    const end = await this.drawn();
+    clearTimeout(this.resting);
+    if (quick) this.resting = setTimeout(() => this.frame(), REST_MS);
+    else this.slow = end - start > SMOOTH_MS;
+  }
+
+  isLarge() {
+    const groups = this.scene.children.filter(({ visible }) => visible);
+    return groups.reduce((sum, { count }) => sum + count, 0) > MANY_FACES;
+  }
+
+  /** When all is drawn that was asked for until now. */
+  async drawn() {
+    const gl = this.renderer.getContext();
+    const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    gl.flush();
+    while (gl.getSyncParameter(fence, gl.SYNC_STATUS) !== gl.SIGNALED) await new Promise((go) => setTimeout(go, 5));
+    gl.deleteSync(fence);
+    return performance.now();
   }
 }
