@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from voxsds import doctor
 from voxsds.cli import main as cli
@@ -187,6 +188,19 @@ def test_cameras_are_written_and_not_replaced_unasked(checkout: Path, voxsds) ->
         "orbit": 3,
         "walk": 1,
     }
+
+
+@pytest.mark.parametrize(("name", "frames", "seconds"), [("hill.png", 1, None), ("hill.gif", 3, 1.5)])
+def test_render_says_what_it_drew(
+    name: str, frames: int, seconds: float | None, checkout: Path, voxsds
+) -> None:
+    command = ["render", "--map", "1", name, "--size", "24", "--frames", "3", "--seconds", "1.5"]
+    said = json.loads(voxsds(*command, "--json").out)
+    with Image.open(checkout / said["file"]) as image:
+        assert image.size == (said["size"], said["size"]) == (24, 24)
+        assert said["frames"] == getattr(image, "n_frames", 1) == frames
+    assert said["seconds"] == seconds
+    assert voxsds(*command).out == f"{name}\n"
 
 
 def test_words_that_the_teacher_knows(checkout: Path, voxsds) -> None:
