@@ -75,7 +75,9 @@ def estimate(world: BlockMap, levels: list[int], recipe: Recipe, device: torch.d
     x, y, z = world.blocks.shape
     backend = choose_backend(recipe.render.backend, device)
     teacher, needs = recipe.teacher, needs_of(recipe.teacher)
-    return Load((x, y, z), len(world.palette), tuple(levels), backend, recipe.train.views, teacher, needs)
+    patchwork, limited = recipe.train.penalties.patchwork > 0, recipe.train.patchwork_limit is not None
+    size = (x, y, z), len(world.palette), tuple(levels)
+    return Load(*size, backend, recipe.train.views, teacher, needs, patchwork, limited)
 
 
 def trained(params: dict[str, Any], shape: Shape, steps: int) -> dict[str, Any]:

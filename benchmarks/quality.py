@@ -1,4 +1,4 @@
-"""docs/quality.md: one row for each recipe that the suite was run under.
+"""docs/quality.md: one row for each recipe that the suite was run under, and one for each of its prompts.
 
 python -m benchmarks.quality        from benchmarks/results/suite.json and benchmarks/results/ablations
 """
@@ -14,8 +14,9 @@ from voxsds.files import read_json, write_text
 HEAD = """# What each part of the recipe is worth
 
 Written by `python -m benchmarks.ablations`; every figure is in `benchmarks/results/ablations`. A row is the
-suite (`benchmarks/prompts.yaml`) under the shipped parameters but for what its last column names, all runs
-counted.
+suite (`benchmarks/prompts.yaml`), or as many of its runs as the second column says, under the shipped
+parameters but for what its last column names, all runs counted. With one seed a prompt, a difference of less
+than about 0.1 says nothing.
 
 R-precision is the share of 24 held-out views of the exported blocks for which an independent evaluator picks
 the prompt among 100 captions: mean over the runs with the 95 % bootstrap interval, and the mean of the worst
@@ -23,6 +24,12 @@ prompt. PSNR is between the trained grid and the exported blocks, mean and worst
 visible blocks whose material is that of none of their neighbours in the surface. Kept is the share of the
 visible blocks of the start that stayed, over the prompts that leave some alone.
 """
+BY_PROMPT = {  # key of a run: heading and form
+    "r_precision": ("R-precision", ".2f"),
+    "soft_hard_psnr_db": ("PSNR, dB", ".1f"),
+    "speckle": ("speckle", ".1%"),
+    "changed": ("changed", ".0%"),
+}
 COLUMNS = (
     "recipe",
     "runs",
@@ -45,9 +52,43 @@ def write_page(page: Path, folder: Path, known: Mapping[str, Ablation]) -> None:
     names = [*(name for name in known if name in found), *(name for name in found if name not in known)]
     rows = [row(known[name].idea if name in known else name, found[name]) for name in names]
     machines = sorted({machine_line(content["machine"]) for content in found.values()})
-    write_text(
-        page, "\n".join([HEAD, *table(COLUMNS, rows), "", *(f"Machine: {line}" for line in machines), ""])
+    lines = [HEAD, *table(COLUMNS, rows), "", *(f"Machine: {line}" for line in machines), ""]
+    suite = folder.parent / "suite.json"
+    write_text(page, "\n".join(lines + (by_prompt(read_json(suite)) if suite.is_file() else [])))
+
+
+def by_prompt(content: Mapping[str, Any]) -> list[str]:
+    """The section about the whole suite: its figures, and those of each prompt on each map."""
+    figures, prompts = content["summary"], {}
+    for run in content["runs"]:
+        if run["recipe"] == content["recipe"]["name"]:
+            prompts.setdefault((run["map"], run["prompt"]), []).append(run)
+    rows = [
+        [prompt, str(map_id), *(each(runs, key, form) for key, (_, form) in BY_PROMPT.items())]
+        for (map_id, prompt), runs in sorted(prompts.items(), key=lambda entry: entry[0][0])
+    ]
+    low, high = figures["r_precision_interval"]
+    unedited, random = (figures["baselines"][name]["r_precision"] for name in ("no_edit", "random_edit"))
+    told = (
+        f"{figures['runs']} runs of the shipped parameters: R-precision {figures['r_precision']:.2f} "
+        f"({low:.2f} to {high:.2f}), PSNR {figures['soft_hard_psnr_db']:.1f} dB and in the worst run "
+        f"{figures['soft_hard_psnr_db_min']:.1f} dB, speckle {figures['speckle']:.1%}, floating blocks "
+        f"{figures['floating']}. Unedited maps have R-precision {unedited:.2f}, random edits "
+        f"of the same size {random:.2f}. A cell holds a figure for each seed; changed is the share of the "
+        "visible blocks that were."
     )
+    heading = ["## The suite, prompt by prompt", "", told, ""]
+    return [
+        *heading,
+        *table(("prompt", "map", *(heading for heading, _ in BY_PROMPT.values())), rows),
+        "",
+        machine_line(content["machine"]),
+        "",
+    ]
+
+
+def each(runs: Sequence[Mapping[str, Any]], key: str, form: str) -> str:
+    return ", ".join(number(run.get(key), form) for run in sorted(runs, key=lambda run: run["seed"]))
 
 
 def row(label: str, content: Mapping[str, Any]) -> list[str]:

@@ -120,7 +120,10 @@ def require_room(recipe: Recipe, device: str, ranks: Ranks) -> None:
     grid, views = read_outline(OUT / "grid"), -(-recipe.train.views // ranks.size)
     backend = choose_backend(recipe.render.backend, torch.device(device))
     load = Load(
-        grid.shape, grid.materials, grid.levels, backend, views, recipe.teacher, needs_of(recipe.teacher)
+        *(grid.shape, grid.materials, grid.levels, backend, views),
+        *(recipe.teacher, needs_of(recipe.teacher)),
+        patchwork=recipe.train.penalties.patchwork > 0,
+        limited=recipe.train.patchwork_limit is not None,
     )
     load.require(free_bytes(device, processes_here()), device)
 

@@ -33,7 +33,13 @@ def load(shape=(256, 128, 256), backend: str = "triton", views: int = 2, needs: 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system tells no peak of memory")
 @pytest.mark.parametrize(
-    "step", ["64 48 64 2 64 numba", "48 32 48 1 64 reference"], ids=lambda step: step.split()[-1]
+    "step",
+    [
+        "64 48 64 2 64 numba none",
+        "64 48 64 2 64 numba limited",
+        "48 32 48 1 64 reference none",
+        "48 32 48 1 64 reference plain",
+    ],
 )
 def test_a_step_takes_the_memory_that_was_estimated(step):
     command = [sys.executable, "-m", "tests.helpers.step_memory", *step.split()]
@@ -41,7 +47,7 @@ def test_a_step_takes_the_memory_that_was_estimated(step):
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
     said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     found = json.loads(said.stdout)
-    # Measured / estimated on x86-64: 0.96 (numba), 1.01 (reference).
+    # Measured / estimated on x86-64: 0.96, 0.92, 0.99, 0.99.
     assert 0.85 < found["measured"] / found["estimated"] < 1.15
 
 

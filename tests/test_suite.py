@@ -224,6 +224,8 @@ def test_the_page_has_a_row_for_each_recipe_and_what_it_sets(tmp_path):
     results = store(tmp_path)
     results.overrides = {"lr": 0.01}
     results.add(Job("voxsds", CASE, PARAMS), measured(0.75))
+    (tmp_path / "ablations").mkdir()
+    (tmp_path / "ablations" / "default.json").write_bytes((tmp_path / "suite.json").read_bytes())
     write_page(tmp_path / "page.md", tmp_path, {})
     text = (tmp_path / "page.md").read_text()
     worst = "0.75 a stone tower"
@@ -231,6 +233,9 @@ def test_the_page_has_a_row_for_each_recipe_and_what_it_sets(tmp_path):
         f"| suite | 1 | 0.75 (0.75 to 0.75) | {worst} | 30.0, 30.0 | 0 | 1.0% | – | 10 | `lr: 0.01` |" in text
     )
     assert len(row("x", {"recipe": {"overrides": {}}, "summary": results.summary()})) == 10
+    assert "| a stone tower | 1 | 0.75 | 30.0 | 1.0% |" not in text  # the suite lies a folder higher
+    write_page(tmp_path / "page.md", tmp_path / "ablations", {})
+    assert "| a stone tower | 1 | 0.75 | 30.0 | 1.0% |" in (tmp_path / "page.md").read_text()
     with pytest.raises(ValueError, match="holds no results"):
         write_page(tmp_path / "page.md", tmp_path / "empty", {})
 

@@ -132,6 +132,17 @@ def test_patchwork_is_in_no_voxel_louder_than_its_limit():
     assert free.patched is None
 
 
+def test_a_light_touch_leaves_borders_between_materials_alone():
+    def penalty(preserve: float) -> float:
+        run = short(steps=12, penalties=Penalties(0.0, 0.0, 0.0, 0.0, 1.0), patchwork_limit=None)
+        run.preserve = preserve
+        return run.advance().losses["patchwork"]
+
+    assert penalty(0.0) > 0
+    assert penalty(0.5) == pytest.approx(penalty(0.0) / 2)
+    assert penalty(1.0) == 0
+
+
 class Bad(OracleTeacher):
     """An oracle that answers nonsense."""
 

@@ -5,10 +5,11 @@ materials (air counted), S = M - 1, and f = 1 + 1/8 + 1/64 for the levels 1, 2 a
 
     grid and Adam         (1 + M)(1 + 3 f) + 1      initial logits; residuals and Adam's two means; reach
     field and penalties   M + 4 S + 5               what autograd keeps of logits, shares and entropy; reach
+                          3 (S + 2), with 3 M       for patchwork, with its limit
     renderer              what `Load` says of each backend, 56 for Triton
 
 and besides, the images, the teacher's weights, and what it keeps of every pixel. With eight materials and
-Triton that is 41 + 41 + 56 numbers, 138 x 4 bytes a voxel: 4.6 GB for 256 x 128 x 256.
+Triton that is 41 + 68 + 56 numbers, 165 x 4 bytes a voxel: 5.5 GB for 256 x 128 x 256.
 """
 
 import math
@@ -38,6 +39,8 @@ class Load:
     views: int  # that one process draws a step
     teacher: TeacherSettings
     needs: Needs  # the teacher's
+    patchwork: bool = False  # penalised
+    limited: bool = False  # that penalty is
 
     @property
     def parts(self) -> dict[str, int]:
@@ -45,9 +48,10 @@ class Load:
         voxels, solids = math.prod(self.shape), self.materials - 1
         residuals = sum(math.prod(-(-side // k) for side in self.shape) for k in self.levels)
         pixels = self.views * self.teacher.resolution**2
+        neighbours = self.patchwork * 3 * (solids + 2 + self.limited * self.materials)
         return {
             "grid and Adam": NUMBER * ((1 + self.materials) * (voxels + 3 * residuals) + voxels),
-            "field and penalties": NUMBER * voxels * (self.materials + 4 * solids + 5),
+            "field and penalties": NUMBER * voxels * (self.materials + 4 * solids + 5 + neighbours),
             f"renderer ({self.backend})": self._renderer(voxels, solids, pixels),
             "images": NUMBER * PIXEL * pixels,
             "teacher": self._teacher(voxels, solids, pixels),

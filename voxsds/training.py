@@ -324,7 +324,7 @@ class Training:
             for name, weight in asdict(replace(weights, patchwork=0.0)).items()
         }
         self.patched = None
-        if weights.patchwork and not self._hard:
+        if weights.patchwork and self.preserve < 1 and not self._hard:
             parts["patchwork"] = self._patchwork(field, mask)
         return parts
 
@@ -333,9 +333,11 @@ class Training:
 
         Its gradient towards the logits of a voxel is shortened to that times the root mean square of all
         else that was said of them lately. Under 1 a teacher whose steps agree has the last word, however
-        soft it speaks near its goal; one whose steps do not is outvoted by the neighbours.
+        soft it speaks near its goal; one whose steps do not is outvoted by the neighbours. A light touch
+        leaves the map's own borders alone: `preserve` takes its part of the weight away.
         """
-        weight, limit = self.settings.penalties.patchwork, self.settings.patchwork_limit
+        weight = (1 - self.preserve) * self.settings.penalties.patchwork
+        limit = self.settings.patchwork_limit
         penalty = weight * losses.masked_mean(losses.patchwork(*field, mask), mask)
         if limit is None:
             return penalty

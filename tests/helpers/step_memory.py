@@ -1,4 +1,4 @@
-"""python -m tests.helpers.step_memory X Y Z views pixels: the most memory of a training step, in bytes.
+"""python -m tests.helpers.step_memory X Y Z views pixels backend patchwork: the most memory of a step, bytes.
 
 In a process of its own, as its system counts it; the step is that of a run whose teacher costs nothing.
 """
@@ -41,12 +41,20 @@ class Nobody:
         return 0.9 * noisy
 
 
-def run(shape: tuple[int, int, int], views: int, pixels: int, backend: str) -> Training:
+PATCHWORK = {"none": (0.0, None), "plain": (0.3, None), "limited": (0.3, 0.8)}  # weight and limit
+
+
+def run(
+    shape: tuple[int, int, int], views: int, pixels: int, backend: str, patchwork: str = "none"
+) -> Training:
     frame = Frame((shape[0] / 2, shape[2] / 2))
     knobs = GridSettings((1, 2, 4), 3.0, 4.0)
     grid = DifferentiableVoxelGrid.from_blocks(terrain(GRASS, shape), len(DEFAULT_PALETTE), knobs)
     rules = recipe(views=views)
-    rules = dataclasses.replace(rules, render=dataclasses.replace(rules.render, backend=backend))
+    weight, limit = PATCHWORK[patchwork]
+    penalties = dataclasses.replace(rules.train.penalties, patchwork=weight)
+    train = dataclasses.replace(rules.train, penalties=penalties, patchwork_limit=limit)
+    rules = dataclasses.replace(rules, train=train, render=dataclasses.replace(rules.render, backend=backend))
     cameras = [orbit_pose(LAW, shape, frame, pixels, 30.0 * i, 30.0, 1.35) for i in range(12)]
     return Training(grid, Scene(DEFAULT_PALETTE, frame, cameras), Nobody(pixels), rules)
 
@@ -59,17 +67,18 @@ def memory(name: str) -> int:
 
 def main() -> None:
     x, y, z, views, pixels = map(int, sys.argv[1:6])
-    backend = sys.argv[6]
+    backend, patchwork = sys.argv[6:8]
     run(SHAPE, 1, 16, backend).advance()  # compiles, and fills whatever is kept for good
     gc.collect()
     before = memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # forget the largest memory so far
-    training = run((x, y, z), views, pixels, backend)
+    training = run((x, y, z), views, pixels, backend, patchwork)
     for _ in range(2):
         training.advance()
     settings = teacher_settings(resolution=pixels)
     nothing = dataclasses.replace(settings, kind="sdxl"), Needs((), weights=0, pixel=0, loading=0)
-    load = Load((x, y, z), len(DEFAULT_PALETTE), (1, 2, 4), backend, views, *nothing)
+    size = (x, y, z), len(DEFAULT_PALETTE), (1, 2, 4)
+    load = Load(*size, backend, views, *nothing, patchwork != "none", patchwork == "limited")
     print(json.dumps({"measured": memory("VmHWM") - before, "estimated": load.total}))
 
 
