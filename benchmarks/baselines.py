@@ -75,7 +75,7 @@ class FreeColourGrid(DifferentiableVoxelGrid):
         occupancy, logits = (
             torch.as_tensor(np.ascontiguousarray(a), dtype=torch.float32) for a in (occupancy, logits)
         )
-        return cls(occupancy, logits, settings.levels, palette)
+        return cls(occupancy, logits, settings.levels_of(blocks.shape), palette)
 
     def _colour(self) -> Float[Tensor, "X Y Z 3"]:
         return torch.sigmoid(self.material_logits)

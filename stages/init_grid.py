@@ -31,7 +31,7 @@ def main() -> None:
     images = draw_blocks(world.blocks, world.palette, world.frame, cameras)
     for view, image in enumerate(images):
         write_image(OUT / "init_imgs" / f"view_{view}.png", image.permute(1, 2, 0).numpy())
-    print(f"grid of {grid.shape}, {(world.blocks > 0).sum()} blocks, levels {list(settings.levels)}")
+    print(f"grid of {grid.shape}, {(world.blocks > 0).sum()} blocks, levels {list(grid.levels)}")
 
 
 if __name__ == "__main__":

@@ -167,3 +167,13 @@ def test_written_voxels_are_plain_blocks_and_the_others_as_they_were():
     assert (np.delete(after.ravel(), cells) == np.delete(before.ravel(), cells)).all()
     opacity = grid.field(0.1, 0.2).opacity.flatten()[cells]
     assert torch.allclose(opacity, torch.tensor([0.0, 1.0, 1.0, 0.0]), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("levels", "shape", "strides"),
+    [(None, (32, 24, 63), (1, 2, 4)), (None, (32, 24, 64), (1, 2, 4, 8)), ((1, 4), (64, 64, 64), (1, 4))],
+)
+def test_large_worlds_have_a_coarser_level_unless_strides_are_given(levels, shape, strides):
+    settings = GridSettings(levels, 3.0, 4.0)
+    assert settings.levels_of(shape) == strides
+    assert DifferentiableVoxelGrid.from_blocks(np.zeros(shape, int), 8, settings).levels == strides

@@ -20,26 +20,39 @@ from torch import Tensor, nn
 from voxsds.field import Field
 from voxsds.materials import AIR
 
+LARGE = 64  # voxels along a side
+
 
 @dataclass(frozen=True)
 class GridSettings:
     """How the logits of a world are made up."""
 
-    levels: tuple[int, ...]  # strides of the residuals; (1,) is a plain grid
+    levels: tuple[int, ...] | None  # strides of the residuals; (1,) is a plain grid; None: see `levels_of`
     initial_logit: float  # of the occupancy: + in blocks, - in empty voxels
     initial_material_logit: float  # of a block's own material; the others have 0
 
     def __post_init__(self) -> None:
         """ValueError where the knobs make no grid."""
-        if not self.levels or self.levels[0] != 1 or list(self.levels) != sorted(set(self.levels)):
+        levels = (1,) if self.levels is None else self.levels
+        if not levels or levels[0] != 1 or list(levels) != sorted(set(levels)):
             raise ValueError(
-                f"grid.levels is {list(self.levels)}; give rising strides that begin with 1, like [1, 2, 4]"
+                f"grid.levels is {list(levels)}; give rising strides that begin with 1, like [1, 2, 4]; "
+                "null chooses them by the size of the world"
             )
         if self.initial_logit <= 0 or self.initial_material_logit <= 0:
             raise ValueError(
                 f"grid.initial_logit is {self.initial_logit} and initial_material_logit "
                 f"{self.initial_material_logit}; both must be positive, or the grid would not draw the map"
             )
+
+    def levels_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The strides for a world of this size: where none are given, 1, 2 and 4, and 8 from 64 voxels on.
+
+        What stands in a world grows with it, and a part that moves as one thing has to grow as well.
+        """
+        if self.levels is not None:
+            return self.levels
+        return (1, 2, 4, 8) if max(shape) >= LARGE else (1, 2, 4)
 
 
 def upsample(
@@ -105,7 +118,7 @@ class DifferentiableVoxelGrid(nn.Module):
         occupancy = torch.where(solid, settings.initial_logit, -settings.initial_logit).to(dtype)
         own = F.one_hot(ids, materials).permute(3, 0, 1, 2) * solid
         material = own.to(dtype).contiguous() * settings.initial_material_logit
-        return cls(occupancy, material, settings.levels)
+        return cls(occupancy, material, settings.levels_of(ids.shape))
 
     @property
     def shape(self) -> tuple[int, int, int]:
