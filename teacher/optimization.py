@@ -13,6 +13,8 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
+from voxsds.guidance.graphs import warm_up
+
 
 @dataclass(frozen=True)
 class WarmupCosine:
@@ -112,12 +114,7 @@ class Gradients:
 
     def _record(self, batch: Iterable[Tensor]) -> None:
         self._places = [tensor.clone() for tensor in batch]
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):  # libraries choose their algorithms, torch.compile compiles
-            for _ in range(3):
-                self._backward(self._places)
-        torch.cuda.current_stream().wait_stream(stream)
+        warm_up(lambda: self._backward(self._places))
         self._graph = torch.cuda.CUDAGraph()
         # NCCL's watchdog asks the card about events, which a stricter recording would forbid.
         with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):

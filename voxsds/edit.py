@@ -53,9 +53,7 @@ class EditSettings:
     lock: tuple[str, ...]  # blocks that the map has of these materials stay
     materials: tuple[str, ...] | None  # of what changed cells are made, if not of air; None: of all
     max_blocks: int | None  # cells that change, at most
-    preserve: (
-        float | None
-    )  # 0: a new world, 1: a light touch; None: 1 if the prompt describes the map, else 0
+    preserve: float | None  # 0: a new world, 1: a light touch; None: 1 if the prompt describes the map
 
     def __post_init__(self) -> None:
         """ValueError with all that no map could meet."""

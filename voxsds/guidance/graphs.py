@@ -12,6 +12,17 @@ from torch import Tensor
 WARM_UP = 3  # calls before the recording: libraries choose their algorithms, Triton compiles
 
 
+def warm_up(call: Callable[[], object]) -> None:
+    """Makes the calls before a recording, and gives the memory back that they took: a graph has its own."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UP):
+            call()
+    torch.cuda.current_stream().wait_stream(stream)
+    torch.cuda.empty_cache()
+
+
 class Replayed:
     """`function` of CUDA tensors to one tensor, without gradients.
 
@@ -37,13 +48,7 @@ class Replayed:
 
     def _record(self, inputs: tuple[Tensor, ...]) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
         places = [tensor.clone() for tensor in inputs]
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UP):
-                self._function(*places)
-        torch.cuda.current_stream().wait_stream(stream)
-        torch.cuda.empty_cache()  # a graph takes memory of its own
+        warm_up(lambda: self._function(*places))
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
             output = self._function(*places)
@@ -71,12 +76,5 @@ class ReplayedWithGradient:
         return self._recorded[key](tensor)
 
     def _record(self, sample: Tensor) -> Any:
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UP):
-                self._function(sample).sum().backward()
-        torch.cuda.current_stream().wait_stream(stream)
-        sample.grad = None
-        torch.cuda.empty_cache()  # a graph takes memory of its own
+        warm_up(lambda: torch.autograd.grad(self._function(sample).sum(), sample))
         return torch.cuda.make_graphed_callables(self._function, (sample,), num_warmup_iters=0)
