@@ -65,12 +65,6 @@ class Original:
         """nvdiffrast, or what stands in for it where it is not installed."""
         return "nvdiffrast" if importlib.util.find_spec("nvdiffrast") else "auto"
 
-    @property
-    def bytes(self) -> int:
-        """What its networks take."""
-        every = (*self.unet.parameters(), *self.vae.parameters())
-        return sum(parameter.numel() * parameter.element_size() for parameter in every)
-
     def step(self, run: Training) -> None:
         """One step with the views and the optimizer of `run`, and torch's own choice of algorithms."""
         with torch.backends.cudnn.flags(enabled=True, benchmark=False):

@@ -1,9 +1,10 @@
 """How long a step of SDXL-Lightning takes and where: `python -m benchmarks.step --params FOLDER/params.yaml`.
 
 FOLDER is what `benchmarks.make_random_sdxl` wrote. Steps are those of `voxsds.training`, one view each,
-timed by the clock on the wall; beside them, in the same process, the original's way (benchmarks/original.py)
-and what the arithmetic alone would take at the rate of a large matrix product. Writes
-benchmarks/results/step.json, where rows of sizes that are not asked for stay.
+timed by the clock on the wall; after them, in the same process, the original's way (benchmarks/original.py)
+and what the arithmetic alone would take at the rate of a large matrix product. The original's networks come
+last because the memory of a step is all that torch has reserved. Writes benchmarks/results/step.json, where
+rows of sizes that are not asked for stay.
 """
 
 import argparse
@@ -98,10 +99,10 @@ def seconds(call: Callable[[], object], device: str) -> float:
     return time.perf_counter() - start
 
 
-def timed_steps(run: Training, others: int, device: str, steps: int) -> dict[str, Any]:
+def timed_steps(run: Training, device: str, steps: int) -> dict[str, Any]:
     """Medians over `steps` steps; those with a probe are longer, and few.
 
-    The memory is all that torch reserved, graphs and caches too, but for the `others` bytes.
+    The memory is all that torch reserved, the weights, graphs and caches too.
     """
     if device == "cuda":
         gc.collect()
@@ -116,9 +117,7 @@ def timed_steps(run: Training, others: int, device: str, steps: int) -> dict[str
     return {
         "ms": round(ms, 2),
         "first_step_s": round(first, 1),
-        "peak_gb": round((torch.cuda.max_memory_reserved() - others) / 2**30, 2)
-        if device == "cuda"
-        else None,
+        "peak_gb": round(torch.cuda.max_memory_reserved() / 2**30, 2) if device == "cuda" else None,
         "parts": {name: round(value, 2) for name, value in parts.items()},
         "renderer_share": round(sum(parts[part] for part in RENDERER) / ms, 4),
     }
@@ -147,18 +146,19 @@ def matrix_rate(device: str) -> float:
     return 2 * n**3 / 1e12 / statistics.median(took[2:])
 
 
-def row(run: Training, case: Case, original: Original, rate: float, steps: int) -> dict[str, Any]:
-    """All that is known about one case; the original guides by 7.5 always."""
-    device, scale = run.reach.device.type, case.guidance_scale
-    result = {**case._asdict(), **timed_steps(run, original.bytes, device, steps)}
-    run.optimizer.zero_grad()
-    tflop = arithmetic(original.unet, original.vae, run, 1 if scale == 1 else 2)
-    result |= {"limit_ms": LIMITS.get(case.px), "arithmetic_ms": round(1000 * sum(tflop.values()) / rate, 1)}
-    result["tflop"] = {name: round(value, 2) for name, value in tflop.items()}
-    if scale != 1 and not case.low_memory:
-        took = [1000 * seconds(lambda: original.step(run), device) for _ in range(7)]
-        result["original_ms"] = round(statistics.median(took[2:]), 1)
-    return result
+def beside(run: Training, case: Case, ms: float, original: Original, rate: float) -> dict[str, Any]:
+    """What a case that took `ms` a step is compared with: its limits and the original, which guides by 7.5."""
+    device = run.reach.device.type
+    tflop = arithmetic(original.unet, original.vae, run, 1 if case.guidance_scale == 1 else 2)
+    took = [1000 * seconds(lambda: original.step(run), device) for _ in range(7)]
+    original_ms = statistics.median(took[2:])
+    return {
+        "limit_ms": LIMITS.get(case.px),
+        "arithmetic_ms": round(1000 * sum(tflop.values()) / rate, 1),
+        "tflop": {name: round(value, 2) for name, value in tflop.items()},
+        "original_ms": round(original_ms, 1),
+        "times_faster": round(original_ms / ms, 2),
+    }
 
 
 def show(found: dict[str, Any]) -> None:
@@ -192,21 +192,21 @@ def main() -> None:
     cases.append(Case(max(arguments.px), GUIDED, low_memory=True))  # the last: there is no way back from it
     first = recipe(params, cases[0], arguments.steps)
     teacher = SdxlTeacher.load(first.teacher, params["prompt"], arguments.out.parent / ".prompts", device)
-    original = Original(*plain_networks(teacher), GUIDED)
     result: dict[str, Any] = {"machine": machine(), "matrix_tflops": round(matrix_rate(device), 1)}
-    result |= {"original_renderer": original.backend, "rows": other_rows(arguments.out, arguments.px)}
+    result["rows"] = other_rows(arguments.out, arguments.px)
+    found = []
     for case in cases:
         run = training(params, teacher, recipe(params, case, arguments.steps))
-        result["rows"].append(row(run, case, original, result["matrix_tflops"], arguments.steps))
-        show(result["rows"][-1])
-        write_json(arguments.out, result)
+        found.append({**case._asdict(), **timed_steps(run, device, arguments.steps)})
         del run  # and its graphs
-    of_original = {found["px"]: found["original_ms"] for found in result["rows"] if "original_ms" in found}
-    for found in (row for row in result["rows"] if row["px"] in of_original):
-        found["original_ms"] = of_original[found["px"]]
-        found["times_faster"] = round(found["original_ms"] / found["ms"], 2)
-    write_json(arguments.out, result)
-
+    original = Original(*plain_networks(teacher), GUIDED)
+    result["original_renderer"] = original.backend
+    for case, row in zip(cases, found, strict=True):
+        run = training(params, teacher, recipe(params, case, arguments.steps))
+        row |= beside(run, case, row["ms"], original, result["matrix_tflops"])
+        result["rows"].append(row)
+        show(row)
+        write_json(arguments.out, result)
 
 if __name__ == "__main__":
     main()
