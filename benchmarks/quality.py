@@ -30,6 +30,20 @@ BY_PROMPT = {  # key of a run: heading and form
     "speckle": ("speckle", ".1%"),
     "changed": ("changed", ".0%"),
 }
+OTHER_WAYS = {  # name of a baseline: what it does
+    "voxsds": "the shipped parameters",
+    "no_edit": "nothing",
+    "random_edit": "as many random changes",
+    "plan": "the constants of the first plan",
+    "free_colours": "voxels of any colour, rounded to materials at the end",
+}
+WAYS = (  # key of a summary, form
+    ("r_precision", ".2f"),
+    ("soft_hard_psnr_db", ".1f"),
+    ("soft_hard_psnr_db_min", ".1f"),
+    ("speckle", ".1%"),
+    ("seconds", ".0f"),
+)
 COLUMNS = (
     "recipe",
     "runs",
@@ -53,8 +67,10 @@ def write_page(page: Path, folder: Path, known: Mapping[str, Ablation]) -> None:
     rows = [row(known[name].idea if name in known else name, found[name]) for name in names]
     machines = sorted({machine_line(content["machine"]) for content in found.values()})
     lines = [HEAD, *table(COLUMNS, rows), "", *(f"Machine: {line}" for line in machines), ""]
-    suite = folder.parent / "suite.json"
-    write_text(page, "\n".join(lines + (by_prompt(read_json(suite)) if suite.is_file() else [])))
+    for section, path in ((by_prompt, "suite.json"), (compared, "baselines/suite.json")):
+        if (file := folder.parent / path).is_file():
+            lines += section(read_json(file))
+    write_text(page, "\n".join(lines))
 
 
 def by_prompt(content: Mapping[str, Any]) -> list[str]:
@@ -81,6 +97,30 @@ def by_prompt(content: Mapping[str, Any]) -> list[str]:
     return [
         *heading,
         *table(("prompt", "map", *(heading for heading, _ in BY_PROMPT.values())), rows),
+        "",
+        machine_line(content["machine"]),
+        "",
+    ]
+
+
+def compared(content: Mapping[str, Any]) -> list[str]:
+    """The section about other ways to change the same worlds, on some of the prompts."""
+    main, baselines = content["summary"], content["summary"]["baselines"]
+    rows = [
+        [
+            OTHER_WAYS[name],
+            str(found.get("runs", main["runs"])),
+            *(number(found.get(key), form) for key, form in WAYS),
+        ]
+        for name, found in {"voxsds": main, **baselines}.items()
+    ]
+    prompts = ", ".join(main["r_precision_by_prompt"])
+    return [
+        "## Other ways to change a world",
+        "",
+        f"On {prompts}: the same prompts, maps and seeds for all.",
+        "",
+        *table(("way", "runs", "R-precision", "PSNR, dB", "worst", "speckle", "s"), rows),
         "",
         machine_line(content["machine"]),
         "",

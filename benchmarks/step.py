@@ -147,7 +147,7 @@ def matrix_rate(device: str) -> float:
 
 
 def beside(run: Training, case: Case, ms: float, original: Original, rate: float) -> dict[str, Any]:
-    """What a case that took `ms` a step is compared with: its limits and the original, which guides by 7.5."""
+    """What a case of `ms` a step is compared with: its limits and the original, which guides by 7.5."""
     device = run.reach.device.type
     tflop = arithmetic(original.unet, original.vae, run, 1 if case.guidance_scale == 1 else 2)
     took = [1000 * seconds(lambda: original.step(run), device) for _ in range(7)]
@@ -207,6 +207,7 @@ def main() -> None:
         result["rows"].append(row)
         show(row)
         write_json(arguments.out, result)
+
 
 if __name__ == "__main__":
     main()

@@ -18,6 +18,7 @@ from benchmarks.suite import suite_jobs
 from benchmarks.suite_sheet import suite_sheet
 from stages.train import read_recipe
 from tests.helpers.small_run import FRAME, LAW, SHAPE, grassland
+from voxsds.files import read_json, write_json
 from voxsds.grid import GridSettings
 from voxsds.inspection import draw, draw_blocks
 from voxsds.materials import AIR, DEFAULT_PALETTE, GRASS, SNOW
@@ -235,7 +236,21 @@ def test_the_page_has_a_row_for_each_recipe_and_what_it_sets(tmp_path):
     assert len(row("x", {"recipe": {"overrides": {}}, "summary": results.summary()})) == 10
     assert "| a stone tower | 1 | 0.75 | 30.0 | 1.0% |" not in text  # the suite lies a folder higher
     write_page(tmp_path / "page.md", tmp_path / "ablations", {})
-    assert "| a stone tower | 1 | 0.75 | 30.0 | 1.0% |" in (tmp_path / "page.md").read_text()
+    text = (tmp_path / "page.md").read_text()
+    assert "| a stone tower | 1 | 0.75 | 30.0 | 1.0% |" in text and "Other ways" not in text
+    others = {
+        "baselines": {"free_colours": summary([figures(r_precision=0.25)]), "no_edit": {"r_precision": 0.1}}
+    }
+    content = read_json(tmp_path / "suite.json")
+    write_json(tmp_path / "baselines/suite.json", {**content, "summary": {**content["summary"], **others}})
+    write_page(tmp_path / "page.md", tmp_path / "ablations", {})
+    text = (tmp_path / "page.md").read_text()
+    assert (
+        "On a stone tower:" in text
+        and "| the shipped parameters | 1 | 0.75 | 30.0 | 30.0 | 1.0% | 10 |" in text
+    )
+    assert "to materials at the end | 1 | 0.25 | 30.0 | 30.0 | 1.0% | 10 |" in text
+    assert "| nothing | 1 | 0.10 | – | – | – | – |" in text
     with pytest.raises(ValueError, match="holds no results"):
         write_page(tmp_path / "page.md", tmp_path / "empty", {})
 
