@@ -118,7 +118,8 @@ def compared(content: Mapping[str, Any]) -> list[str]:
     return [
         "## Other ways to change a world",
         "",
-        f"On {prompts}: the same prompts, maps and seeds for all.",
+        "The same prompts, maps and seeds for all, several runs at a time:",
+        f"{prompts}.",
         "",
         *table(("way", "runs", "R-precision", "PSNR, dB", "worst", "speckle", "s"), rows),
         "",

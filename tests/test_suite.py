@@ -246,7 +246,7 @@ def test_the_page_has_a_row_for_each_recipe_and_what_it_sets(tmp_path):
     write_page(tmp_path / "page.md", tmp_path / "ablations", {})
     text = (tmp_path / "page.md").read_text()
     assert (
-        "On a stone tower:" in text
+        "\na stone tower.\n" in text
         and "| the shipped parameters | 1 | 0.75 | 30.0 | 30.0 | 1.0% | 10 |" in text
     )
     assert "to materials at the end | 1 | 0.25 | 30.0 | 30.0 | 1.0% | 10 |" in text
