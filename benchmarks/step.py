@@ -146,19 +146,10 @@ def matrix_rate(device: str) -> float:
     return 2 * n**3 / 1e12 / statistics.median(took[2:])
 
 
-def beside(run: Training, case: Case, ms: float, original: Original, rate: float) -> dict[str, Any]:
-    """What a case of `ms` a step is compared with: its limits and the original, which guides by 7.5."""
-    device = run.reach.device.type
-    tflop = arithmetic(original.unet, original.vae, run, 1 if case.guidance_scale == 1 else 2)
+def original_ms(original: Original, run: Training, device: str) -> float:
+    """Median of the original's step with the views of `run`."""
     took = [1000 * seconds(lambda: original.step(run), device) for _ in range(7)]
-    original_ms = statistics.median(took[2:])
-    return {
-        "limit_ms": LIMITS.get(case.px),
-        "arithmetic_ms": round(1000 * sum(tflop.values()) / rate, 1),
-        "tflop": {name: round(value, 2) for name, value in tflop.items()},
-        "original_ms": round(original_ms, 1),
-        "times_faster": round(original_ms / ms, 2),
-    }
+    return round(statistics.median(took[2:]), 1)
 
 
 def show(found: dict[str, Any]) -> None:
@@ -194,18 +185,25 @@ def main() -> None:
     teacher = SdxlTeacher.load(first.teacher, params["prompt"], arguments.out.parent / ".prompts", device)
     result: dict[str, Any] = {"machine": machine(), "matrix_tflops": round(matrix_rate(device), 1)}
     result["rows"] = other_rows(arguments.out, arguments.px)
-    found = []
     for case in cases:
         run = training(params, teacher, recipe(params, case, arguments.steps))
-        found.append({**case._asdict(), **timed_steps(run, device, arguments.steps)})
-        del run  # and its graphs
-    original = Original(*plain_networks(teacher), GUIDED)
-    result["original_renderer"] = original.backend
-    for case, row in zip(cases, found, strict=True):
-        run = training(params, teacher, recipe(params, case, arguments.steps))
-        row |= beside(run, case, row["ms"], original, result["matrix_tflops"])
+        row = {**case._asdict(), **timed_steps(run, device, arguments.steps), "limit_ms": LIMITS.get(case.px)}
         result["rows"].append(row)
         show(row)
+        write_json(arguments.out, result)
+        del run  # and its graphs
+    original, rate = Original(*plain_networks(teacher), GUIDED), result["matrix_tflops"]
+    result["original_renderer"] = original.backend
+    for px in arguments.px:
+        run = training(params, teacher, recipe(params, Case(px, GUIDED), arguments.steps))
+        ms = original_ms(original, run, device)
+        print(f"\n{px} px, the original's way: {ms} ms a step", flush=True)
+        for row in (row for row in result["rows"] if row["px"] == px):
+            rows = 1 if row["guidance_scale"] == 1 else 2
+            tflop = arithmetic(original.unet, original.vae, run, rows)
+            row["arithmetic_ms"] = round(1000 * sum(tflop.values()) / rate, 1)
+            row["tflop"] = {name: round(value, 2) for name, value in tflop.items()}
+            row |= {"original_ms": ms, "times_faster": round(ms / row["ms"], 2)}
         write_json(arguments.out, result)
 
 
