@@ -31,6 +31,7 @@ from voxsds.guidance.graphs import Replayed
 from voxsds.guidance.sdxl import SdxlTeacher, ask
 from voxsds.guidance.teacher import Method, TeacherSettings
 from voxsds.maps import read_map
+from voxsds.memory import grow_segments
 from voxsds.params import read_params, read_section, read_value
 from voxsds.recipe import Recipe, RenderSettings, TrainSettings
 from voxsds.training import Scene, Training
@@ -176,6 +177,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/step.json"))
     arguments = parser.parse_args()
+    grow_segments()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     params = read_params(arguments.params)
     cases = [Case(px, scale) for px in arguments.px for scale in (1.0, GUIDED)]
@@ -188,12 +190,12 @@ def main() -> None:
     for case in cases:
         run = training(params, teacher, recipe(params, case, arguments.steps))
         row = {**case._asdict(), **timed_steps(run, device, arguments.steps), "limit_ms": LIMITS.get(case.px)}
+        row |= {name: result["machine"][name] for name in ("commit", "time")}
         result["rows"].append(row)
         show(row)
         write_json(arguments.out, result)
         del run  # and its graphs
     original, rate = Original(*plain_networks(teacher), GUIDED), result["matrix_tflops"]
-    result["original_renderer"] = original.backend
     for px in arguments.px:
         run = training(params, teacher, recipe(params, Case(px, GUIDED), arguments.steps))
         ms = original_ms(original, run, device)
@@ -203,7 +205,8 @@ def main() -> None:
             tflop = arithmetic(original.unet, original.vae, run, rows)
             row["arithmetic_ms"] = round(1000 * sum(tflop.values()) / rate, 1)
             row["tflop"] = {name: round(value, 2) for name, value in tflop.items()}
-            row |= {"original_ms": ms, "times_faster": round(ms / row["ms"], 2)}
+            row |= {"original_ms": ms, "original_renderer": original.backend}
+            row["times_faster"] = round(ms / row["ms"], 2)
         write_json(arguments.out, result)
 
 

@@ -118,5 +118,11 @@ def test_distractors_leave_out_what_says_the_same_in_another_order():
     assert not set(said) & set(distractor_captions("the tower of stones", 400, seed=0))
 
 
+def test_distractors_leave_out_what_says_the_same_in_other_words():
+    everything = distractor_captions("something that no caption says", 400, seed=0)
+    assert "a grassy hill" in everything
+    assert "a grassy hill" not in distractor_captions("a green hill", 400, seed=0)
+
+
 def test_content_words_drop_articles_and_plurals():
     assert content_words("A stone tower, on snowy hills") == {"stone", "tower", "snowy", "hill"}

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from voxsds.guidance.lora import add_lora, lora_change
+from voxsds.guidance.lora import add_lora, kohya_name, lora_change
 
 
 class Network(nn.Module):
@@ -46,6 +46,34 @@ def test_a_merged_network_answers_as_one_with_branches_beside_its_layers(tmp_pat
         expected = network.to_out(hidden) + F.linear(F.linear(hidden, low), high)
         add_lora(network, tmp_path / "lora.safetensors")
         torch.testing.assert_close(network(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "first, to_out, down, up",
+    [
+        ("unet.first.0", "unet.to_out", "lora_A", "lora_B"),  # PEFT, as diffusers saves it
+        ("unet.first.0", "unet.to_out", "lora.down", "lora.up"),  # older diffusers
+        ("first.0", "to_out", "lora_A", "lora_B"),  # of a network by itself
+        ("base_model.model.first.0", "base_model.model.to_out", "lora_A", "lora_B"),
+    ],
+)
+def test_other_names_mean_the_same(tmp_path, first, to_out, down, up):
+    kohya = {name: part for name, part in stored().items() if not name.endswith("alpha")}
+    renamed = {
+        name.replace("lora_unet_first_0", first)
+        .replace("lora_unet_to_out", to_out)
+        .replace("lora_down", down)
+        .replace("lora_up", up): part
+        for name, part in kohya.items()
+    }
+    assert [kohya_name(name) for name in renamed] == list(kohya)
+    networks = []
+    for file, parts in (("kohya", kohya), ("other", renamed)):
+        torch.manual_seed(0)
+        networks.append(Network())
+        save_file(parts, tmp_path / file)
+        add_lora(networks[-1], tmp_path / file)
+    torch.testing.assert_close(networks[0].state_dict(), networks[1].state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from tests.helpers.edit import FRAME, SHAPE, house_on_grass, recipe, tower_on_snow, training, views
 from voxsds.guidance.oracle import OracleTeacher
 from voxsds.health import PATIENCE, TrainingStopped
-from voxsds.materials import PLANK
+from voxsds.materials import PLANK, STONE
 from voxsds.recipe import Penalties, Span
 from voxsds.training import PROBE_TIMESTEPS, Training, train
 from voxsds.views import ORBIT, jittered
@@ -92,6 +92,25 @@ def test_the_last_steps_draw_plain_blocks_and_go_on_learning():
     soft = short(steps=2)
     list(train(soft))
     assert len(soft.field().opacity.unique()) > 2  # at the end too, where no step was straight through
+
+
+@pytest.mark.parametrize("share, left", [(0.5, False), (0.0, True)])
+def test_what_comes_to_float_is_taken_away_in_the_last_steps(share, left):
+    run = short(steps=20, tidy=share)
+    for _ in range(10):
+        run.advance()
+    corner = torch.tensor([np.ravel_multi_index((0, SHAPE[1] - 1, 0), SHAPE)])
+    run.grid.write(corner, torch.tensor([STONE]))
+    run.advance()  # step 10, the first of the last half
+    assert bool(run.grid.blocks().flat[corner]) == left
+
+
+def test_what_floats_in_the_map_stays_afloat():
+    world = house_on_grass()
+    world[0, -1, 0] = STONE
+    run = training(world, world, recipe(steps=12, tidy=1.0), size=SIZE)
+    list(train(run))
+    assert run.grid.blocks()[0, -1, 0] == STONE
 
 
 def test_the_probe_asks_the_same_question_every_time():

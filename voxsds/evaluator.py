@@ -19,7 +19,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from voxsds.files import read_json
 from voxsds.worlds.attributes import sample_attributes
-from voxsds.worlds.captions import canonical_caption, words
+from voxsds.worlds.captions import canonical_caption, canonical_words, words
 
 _FILTERS = {0: "nearest-exact", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers, as configs hold them
 _FUNCTION_WORDS = frozenset(
@@ -184,8 +184,9 @@ def distractor_captions(prompt: str, count: int, seed: int) -> tuple[str, ...]:
 
 
 def content_words(text: str) -> frozenset[str]:
-    """The words that carry meaning, without articles, prepositions and plural endings.
+    """The words that carry meaning, without articles, prepositions and plural endings; canonical synonyms.
 
-    "a stone tower on snowy hills" is {stone, tower, snowy, hill}.
+    "a stone tower on green hills" is {stone, tower, grassy, hill}.
     """
-    return frozenset(word.rstrip("s") for word in words(text)) - _FUNCTION_WORDS
+    meant = (canonical_words().get(word, word) for word in words(text))
+    return frozenset(word.rstrip("s") for word in meant) - _FUNCTION_WORDS

@@ -13,6 +13,7 @@ Triton that is 41 + 68 + 56 numbers, 165 x 4 bytes a voxel: 5.5 GB for 256 x 128
 """
 
 import math
+import os
 from dataclasses import dataclass, replace
 
 import psutil
@@ -114,6 +115,14 @@ class Load:
 
 def _gb(count: int) -> str:
     return f"{count / 1e9:.3g}"
+
+
+def grow_segments() -> None:
+    """Lets torch extend a segment of a card's memory instead of reserving another beside it.
+
+    Has to be called before the first tensor is on a card. A choice in the environment stays.
+    """
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 
 def free_bytes(device: str, processes: int) -> int:

@@ -37,9 +37,11 @@ from voxsds.render import Rendering, render
 from voxsds.schedules import Geometric, Linear
 from voxsds.shading import lit_faces
 from voxsds.stepclock import StepClock
+from voxsds.tidying import tidy
 from voxsds.views import ViewSource
 
 PROBE_TIMESTEPS = (200, 400, 600, 800)  # one fixed view each
+TIDY_EVERY = 10  # steps
 MEMORY = 0.9  # of the mean of what was said, from step to step
 TINY = 1e-30
 PROBE_SEED = 0  # the same noise in every run, so that runs can be compared
@@ -118,8 +120,9 @@ class Training:
         self.probe_rays = self._rays(self.source.spread(len(PROBE_TIMESTEPS)))
         self.start = self._start()
         self.preserve = self._preserve()
+        residuals = zip(grid.occupancy_residuals, grid.material_residuals, strict=True)
         self.optimizer = torch.optim.Adam(
-            grid.parameters(),
+            [{"params": list(pair)} for pair in residuals],
             recipe.lr,
             settings.betas,
             settings.epsilon,
@@ -132,6 +135,7 @@ class Training:
         self.patched: Tensor | None = None  # the patchwork penalty's part in the gradient of this step
         self.clock = StepClock(self.reach.device)
         self.hard = HardPhase(grid, self.lit)
+        self.map = grid.blocks()  # those of the start
         self._still = 0  # steps in a row without gradient
         self._had_blocks = bool(grid.blocks().any())
 
@@ -182,6 +186,8 @@ class Training:
         else:
             self._listen(rendering.reach, field)
             self._move(record.lr)
+            if self._tidies:
+                tidy(self.grid, self.map)
         self.reach = torch.maximum(self.reach, rendering.reach)
         self.step += 1
         self.clock.lap("optimiser")
@@ -209,6 +215,13 @@ class Training:
     @property
     def _hard(self) -> bool:
         return self._current >= self._soft_steps
+
+    @property
+    def _tidies(self) -> bool:
+        """Whether this step ends by tidying: some of the last ones, and the very last."""
+        last = self.settings.steps - 1
+        late = self.step >= round((1 - self.settings.tidy) * self.settings.steps)
+        return late and (self.step % TIDY_EVERY == 0 or self.step == last)
 
     @property
     def _current(self) -> int:
@@ -409,8 +422,12 @@ class Training:
         return statistics
 
     def _move(self, lr: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        """A step of Adam; of what is finer than a voxel of a world of 32, a shorter one.
+
+        A teacher sees no single voxel of a large world, and its noise alone would move them.
+        """
+        for group, stride in zip(self.optimizer.param_groups, self.grid.levels, strict=True):
+            group["lr"] = lr * min(1.0, stride * self.grid.voxel_size)
         self.optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """LoRA files added to a network's weights: low-rank changes, merged once, so that they cost nothing later.
 
-The names are those of Kohya's trainer with diffusers' names of the modules, as SDXL-Lightning has them:
+The names are those of Kohya's trainer with diffusers' names of the modules:
 `lora_unet_<module>.lora_down.weight`, `.lora_up.weight` and `.alpha`, dots of the module as underscores.
+Those that diffusers and PEFT write, `unet.<module>.lora_A.weight` or `.lora.down.weight`, mean the same.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +15,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 PREFIX, PARTS = "lora_unet_", ("lora_down.weight", "lora_up.weight")
+# diffusers' names: with its prefix or that of PEFT, which it may leave out, then those of a half of a pair.
+_DOTTED = re.compile(
+    r"(?:unet\.|base_model\.model\.)?(?P<module>(?!lora_).+)\."
+    r"(?:(?P<down>lora_A|lora\.down)|lora_B|lora\.up)\.weight"
+)
 
 
 def lora_change(
@@ -27,6 +34,13 @@ def lora_change(
     return (alpha / rank * change).reshape(len(up), *down.shape[1:])
 
 
+def kohya_name(name: str) -> str:
+    """A name in Kohya's format: "lora_unet_a_b.lora_down.weight" for "unet.a.b.lora_A.weight"."""
+    if (parts := _DOTTED.fullmatch(name)) is None:
+        return name
+    return f"{PREFIX}{parts['module'].replace('.', '_')}.{PARTS[0] if parts['down'] else PARTS[1]}"
+
+
 @torch.no_grad()
 def add_lora(network: nn.Module, file: Path) -> None:
     """Adds the changes of `file` to the weights of `network`; an absent alpha is the rank.
@@ -34,7 +48,7 @@ def add_lora(network: nn.Module, file: Path) -> None:
     ValueError, and nothing is changed, where a name is not that of a linear or convolution of the
     network, a half of a pair is missing, or a shape does not fit.
     """
-    stored = load_file(file)
+    stored = {kohya_name(name): tensor for name, tensor in load_file(file).items()}
     layers = {
         PREFIX + name.replace(".", "_"): module
         for name, module in network.named_modules()
@@ -45,7 +59,8 @@ def add_lora(network: nn.Module, file: Path) -> None:
         more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ValueError(
             f"{file} is no LoRA for this UNet ({len(wrong)} of {len(pairs)} modules do not fit): "
-            f"{'; '.join(wrong[:3])}{more}. Take one for SDXL in Kohya's format with diffusers' names"
+            f"{'; '.join(wrong[:3])}{more}. Take one for SDXL in the format of Kohya's trainer or of PEFT, "
+            "with diffusers' names of the layers"
         )
     for name in pairs:
         weight = layers[name].weight

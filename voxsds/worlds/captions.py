@@ -1,12 +1,14 @@
 """Sentences for worlds: a random honest one, and one fixed wording for retrieval."""
 
 import re
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from functools import cache
 
 import numpy as np
 
 from voxsds.worlds.attributes import Attributes, Structure
-from voxsds.worlds.styles import Style
+from voxsds.worlds.styles import STYLES, Style
 from voxsds.worlds.wordings import CORE
 
 Choose = Callable[[str], str]  # term -> wording
@@ -58,6 +60,23 @@ def known_words(style: Style) -> frozenset[str]:
     """Every word that captions of this style can contain."""
     wordings = " ".join(" ".join(options) for options in style.words.values())
     return frozenset(words(re.sub(r"\{\w+\}", " ", wordings).replace("|", " "))) | {"a", "an"}
+
+
+@cache
+def canonical_words() -> Mapping[str, str]:
+    """For each word that stands for a single canonical one in every style, that one: "grassy" for "green".
+
+    Words that are canonical themselves, like "sand", are left out.
+    """
+    meanings: dict[str, set[str]] = defaultdict(set)
+    for style in STYLES.values():
+        for core, *synonyms in style.words.values():
+            for synonym in synonyms:
+                for said, meant in zip(synonym.split("|"), core.split("|"), strict=False):
+                    if words(said) == [said] and words(meant) == [meant]:
+                        meanings[said].add(meant)
+    own = {word for core in CORE.values() for word in words(core)}
+    return {said: meant for said, (meant, *others) in meanings.items() if not others and said not in own}
 
 
 def words(text: str) -> list[str]:
