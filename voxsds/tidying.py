@@ -17,7 +17,7 @@ SETTLING = Settling(crumb_blocks=8, support_gap=3, stray_blocks=64)  # as the ex
 
 
 def tidy(grid: DifferentiableVoxelGrid, initial: Integer[np.ndarray, "X Y Z"]) -> int:
-    """Settles new floating blocks, fills new holes, repaints new speckles; returns how many voxels that takes.
+    """Settles new floating blocks, fills new holes, repaints new speckles; how many voxels that takes.
 
     `initial` are the map's blocks, to which nothing of this applies. What the grid holds stays.
     """
