@@ -21,7 +21,6 @@ from voxsds.field import Field
 from voxsds.materials import AIR
 
 LARGE = 64  # voxels along a side
-REFERENCE = 32  # voxels along the longest side of the worlds whose recipe the others are given
 
 
 @dataclass(frozen=True)
@@ -126,11 +125,6 @@ class DifferentiableVoxelGrid(nn.Module):
         """Voxels along x, y, z."""
         x, y, z = self.initial_occupancy.shape
         return x, y, z
-
-    @property
-    def voxel_size(self) -> float:
-        """Of a world as large as one of `REFERENCE` voxels along its longest side; at most 1."""
-        return min(1.0, REFERENCE / max(self.shape))
 
     def hold(self, free: Bool[Tensor, "X Y Z"]) -> None:
         """Fixes all other voxels at their initial logits: residuals neither move them nor learn from them."""

@@ -120,9 +120,8 @@ class Training:
         self.probe_rays = self._rays(self.source.spread(len(PROBE_TIMESTEPS)))
         self.start = self._start()
         self.preserve = self._preserve()
-        residuals = zip(grid.occupancy_residuals, grid.material_residuals, strict=True)
         self.optimizer = torch.optim.Adam(
-            [{"params": list(pair)} for pair in residuals],
+            grid.parameters(),
             recipe.lr,
             settings.betas,
             settings.epsilon,
@@ -422,12 +421,8 @@ class Training:
         return statistics
 
     def _move(self, lr: float) -> None:
-        """A step of Adam; of what is finer than a voxel of a world of 32, a shorter one.
-
-        A teacher sees no single voxel of a large world, and its noise alone would move them.
-        """
-        for group, stride in zip(self.optimizer.param_groups, self.grid.levels, strict=True):
-            group["lr"] = lr * min(1.0, stride * self.grid.voxel_size)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
         self.optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
