@@ -133,7 +133,7 @@ def warn(prompt: str, teacher: Teacher, recipe: Recipe, start: GridFile) -> None
     logit = start.grid.initial_occupancy.abs().max().item()
     warnings = (
         prompt_warning(prompt, teacher.vocabulary),
-        recipe.flip_warning(len(start.grid.levels), logit),
+        recipe.flip_warning(start.grid.levels, logit),
     )
     for warning in filter(None, warnings):
         print(f"warning: {warning}", file=sys.stderr)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from transformers import CLIPTokenizer
 
@@ -15,6 +15,7 @@ from voxsds.files import read_json
 @dataclass(frozen=True, eq=False)
 class CaptionedRenders:
     images: UInt8[Tensor, "images 3 size size"]
+    towards: Float[Tensor, "images 3"]  # to the cameras: east, up, south
     soft: UInt8[Tensor, "soft 3 size size"]
     captions: list[list[str]]  # wordings of each world
     canonical: list[str]  # one fixed wording of each world
@@ -40,6 +41,7 @@ def load_renders(folder: Path) -> CaptionedRenders:
     worlds = facts["worlds"]
     return CaptionedRenders(
         images=torch.from_numpy(np.load(folder / "images.npy")),
+        towards=torch.from_numpy(np.load(folder / "towards.npy")),
         soft=torch.from_numpy(np.load(folder / "soft.npy")),
         captions=[world["captions"] for world in worlds],
         canonical=[world["canonical"] for world in worlds],

@@ -2,8 +2,9 @@
 
     python -m teacher.render_dataset --style teacher --out teacher/data/teacher
 
-writes images.npy (N, 3, R, R) uint8, and captions.json with, for each world, its wordings, its canonical
-caption and whether it is held out for testing. Image i belongs to world i // views. soft.npy has renders
+writes images.npy (N, 3, R, R) uint8, towards.npy (N, 3) with the directions to their cameras (east, up,
+south), and captions.json with, for each world, its wordings, its canonical caption and whether it is held out
+for testing. Image i belongs to world i // views. soft.npy has renders
 of half-transparent, undecided worlds such as the optimisation passes through; only the VAE sees them.
 Every world is made and drawn by one process of a pool, from random numbers of its own.
 """
@@ -17,13 +18,14 @@ from typing import NamedTuple
 import numba
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from numpy.lib.format import open_memmap
 from scipy.ndimage import gaussian_filter
 
 from voxsds.cameras import Frame
 from voxsds.field import Field, solid_field
 from voxsds.files import write_json
+from voxsds.guidance.viewpoint import towards_camera
 from voxsds.materials import DEFAULT_PALETTE
 from voxsds.params import read_params, read_section
 from voxsds.poses import PoseLaw, sample_pose
@@ -82,6 +84,7 @@ class Made(NamedTuple):
     """What is said of a world, and renders of its softened version, for some."""
 
     facts: dict
+    towards: Float[np.ndarray, "views 3"]  # to the cameras
     soft: UInt8[np.ndarray, "views 3 size size"] | None
 
 
@@ -99,9 +102,10 @@ def make(job: Job) -> Made:
         "test": bool(rng.random() < settings.test_share),
     }
     images = np.load(job.images, mmap_mode="r+")
-    images[index * settings.views : (index + 1) * settings.views] = draw(field_of(world), job, rng)
-    soft = draw(softened(world.blocks, rng), job, rng) if index < settings.soft_worlds else None
-    return Made(facts, soft)
+    renders, towards = draw(field_of(world), job, rng)
+    images[index * settings.views : (index + 1) * settings.views] = renders
+    soft = draw(softened(world.blocks, rng), job, rng)[0] if index < settings.soft_worlds else None
+    return Made(facts, towards, soft)
 
 
 def field_of(world: World) -> Field:
@@ -111,14 +115,17 @@ def field_of(world: World) -> Field:
     return Field(torch.as_tensor(world.opacity, dtype=torch.float32), field.material)
 
 
-def draw(field: Field, job: Job, rng: np.random.Generator) -> UInt8[np.ndarray, "views 3 size size"]:
-    """Renders from random poses."""
+def draw(
+    field: Field, job: Job, rng: np.random.Generator
+) -> tuple[UInt8[np.ndarray, "views 3 size size"], Float[np.ndarray, "views 3"]]:
+    """Renders from random poses, and the directions to the cameras."""
     shape, settings = tuple(field.opacity.shape), job.settings
     frame = Frame((shape[0] / 2, shape[2] / 2))
     cameras = [sample_pose(job.law, shape, frame, settings.resolution, rng) for _ in range(settings.views)]
     rays = ray_bundle(cameras, frame, device=DEVICE)
     rgba = render(field.opacity.to(DEVICE), field.material.to(DEVICE), LIT, rays, threshold=0.02).rgba
-    return (rgba[:, :3].clamp(0, 1) * 255).round().byte().cpu().numpy()
+    pixels = (rgba[:, :3].clamp(0, 1) * 255).round().byte()
+    return pixels.cpu().numpy(), towards_camera(rays).cpu().numpy()
 
 
 def _one_thread() -> None:
@@ -147,9 +154,10 @@ def main() -> None:
     processes = ON_CUDA if DEVICE.type == "cuda" else None
     with multiprocessing.get_context("spawn").Pool(processes, initializer=_one_thread) as pool:
         made = pool.map(make, jobs, chunksize=16)
-    soft = [renders for _, renders in made if renders is not None]
+    np.save(args.out / "towards.npy", np.concatenate([towards for _, towards, _ in made]))
+    soft = [renders for *_, renders in made if renders is not None]
     np.save(args.out / "soft.npy", np.concatenate(soft) if soft else np.zeros((0, *shape[1:]), np.uint8))
-    facts = [facts for facts, _ in made]
+    facts = [facts for facts, *_ in made]
     write_json(args.out / "captions.json", {"views": settings.views, "worlds": facts})
     print(f"{args.out}: {settings.worlds} worlds, {shape[0]} clean and {sum(map(len, soft))} soft renders")
 

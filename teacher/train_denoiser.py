@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from jaxtyping import Float, Int
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -18,6 +19,7 @@ from teacher.data import CaptionedRenders, load_renders, to_unit, token_table
 from teacher.optimization import Descent, Fit, start_processes, training_arguments
 from teacher.tokenizer import train_tokenizer
 from voxsds.files import write_json
+from voxsds.guidance.viewpoint import camera_ids
 from voxsds.params import read_params, read_section
 
 
@@ -37,9 +39,11 @@ class DenoiserSettings:
     weight_decay: float
     snr_gamma: float  # min-SNR weighting (Hang et al. 2023)
     drop_caption: float  # share of empty captions, for classifier-free guidance
+    drop_camera: float  # share of images of which it is not told from where they look
     average: float  # decay of the averaged weights, which are the ones shipped
     seconds: float
     seed: int
+    start: str | None  # folder of a teacher to go on from; null: from nothing
 
 
 TIME_EMBEDDING = 32  # width of each of the six embedded size and crop numbers
@@ -82,22 +86,30 @@ def new_text_config(settings: DenoiserSettings, tokenizer: CLIPTokenizer) -> CLI
 class Denoiser(nn.Module):
     """UNet and text encoders with one forward: noise predicted from noisy latents and token ids."""
 
-    def __init__(
-        self, settings: DenoiserSettings, tokenizer: CLIPTokenizer, latent_size: int, resolution: int
-    ):
+    def __init__(self, settings: DenoiserSettings, tokenizer: CLIPTokenizer, latent_size: int):
         super().__init__()
         self.unet = new_unet(settings, latent_size)
         self.text = CLIPTextModel(new_text_config(settings, tokenizer))
         self.text_2 = CLIPTextModelWithProjection(new_text_config(settings, tokenizer))
-        sizes = [resolution, resolution, 0, 0, resolution, resolution]
-        self.register_buffer("time_ids", torch.tensor([sizes], dtype=torch.float32))
+
+    def load(self, folder: Path) -> None:
+        """The weights of a teacher of the same layout."""
+        for part in ("unet", "text_encoder", "text_encoder_2"):
+            files = sorted((folder / part).glob("*.safetensors"))
+            weights = {name: tensor for file in files for name, tensor in load_file(file).items()}
+            model = {"unet": self.unet, "text_encoder": self.text, "text_encoder_2": self.text_2}[part]
+            model.load_state_dict({name: weight.float() for name, weight in weights.items()})
 
     def forward(
-        self, noisy: Float[Tensor, "b c h w"], timesteps: Int[Tensor, " b"], ids: Int[Tensor, "b tokens"]
+        self,
+        noisy: Float[Tensor, "b c h w"],
+        timesteps: Int[Tensor, " b"],
+        ids: Int[Tensor, "b tokens"],
+        time_ids: Float[Tensor, "b 6"],
     ) -> Float[Tensor, "b c h w"]:
         first = self.text(ids, output_hidden_states=True).hidden_states[-2]
         second = self.text_2(ids, output_hidden_states=True)
-        conditions = {"text_embeds": second.text_embeds, "time_ids": self.time_ids.expand(len(ids), -1)}
+        conditions = {"text_embeds": second.text_embeds, "time_ids": time_ids}
         context = torch.cat([first, second.hidden_states[-2]], dim=-1)
         return self.unet(noisy, timesteps, encoder_hidden_states=context, added_cond_kwargs=conditions).sample
 
@@ -119,6 +131,7 @@ def noise_error(
     model: nn.Module,
     latents: Float[Tensor, "b c h w"],
     ids: Int[Tensor, "b tokens"],
+    time_ids: Float[Tensor, "b 6"],
     alphas_cumprod: Float[Tensor, " steps"],
     snr_gamma: float,
 ) -> Float[Tensor, ""]:
@@ -126,7 +139,7 @@ def noise_error(
     timesteps = torch.randint(len(alphas_cumprod), (len(latents),), device=latents.device)
     noise = torch.randn_like(latents)
     a = alphas_cumprod[timesteps].view(-1, 1, 1, 1)
-    predicted = model(a.sqrt() * latents + (1 - a).sqrt() * noise, timesteps, ids).float()
+    predicted = model(a.sqrt() * latents + (1 - a).sqrt() * noise, timesteps, ids, time_ids).float()
     snr = (a / (1 - a)).flatten()
     weights = snr.clamp(max=snr_gamma) / snr
     return (weights * (predicted - noise).square().mean(dim=(1, 2, 3))).mean()
@@ -170,7 +183,7 @@ def known_words(data: CaptionedRenders) -> str:
 
 
 class Batches:
-    """Random latents with one of their wordings each, some of them blank."""
+    """Random latents with one of their wordings each and the direction to their camera, some blank."""
 
     def __init__(
         self, data: CaptionedRenders, latents: Tensor, tokenizer: CLIPTokenizer, settings: DenoiserSettings
@@ -179,14 +192,21 @@ class Batches:
         self.ids = token_table(tokenizer, data.captions).to(latents.device)
         self.blank = token_table(tokenizer, [[""]]).to(latents.device)[0, 0]
         self.train = data.train_images.to(latents.device)
+        size = float(data.images.shape[-1])
+        self.told = camera_ids(data.towards.to(latents.device), size)
+        self.untold = torch.tensor([size, size, 0, 0, size, size], device=latents.device)
 
-    def draw(self) -> tuple[Float[Tensor, "batch c h w"], Int[Tensor, "batch tokens"]]:
+    def draw(
+        self,
+    ) -> tuple[Float[Tensor, "batch c h w"], Int[Tensor, "batch tokens"], Float[Tensor, "batch 6"]]:
         batch, device = self.settings.batch, self.latents.device
         chosen = self.train[torch.randint(len(self.train), (batch,), device=device)]
         ids = self.ids[chosen // self.views, torch.randint(self.ids.shape[1], (batch,), device=device)]
         dropped = torch.rand(batch, device=device) < self.settings.drop_caption
+        unseen = torch.rand(batch, device=device) < self.settings.drop_camera
+        time_ids = torch.where(unseen[:, None], self.untold, self.told[chosen])
         latents = self.latents[chosen].float().contiguous(memory_format=torch.channels_last)
-        return latents, torch.where(dropped[:, None], self.blank, ids)
+        return latents, torch.where(dropped[:, None], self.blank, ids), time_ids
 
 
 def main() -> None:
@@ -194,19 +214,25 @@ def main() -> None:
     settings = read_section(read_params(args.params), "denoiser", DenoiserSettings, where=str(args.params))
     rank, processes, device = start_processes()
     data = load_renders(args.data)
-    tokenizer = train_tokenizer((w for ws in data.captions for w in ws), settings.vocabulary, settings.tokens)
+    if settings.start is None:
+        wordings = (wording for wordings in data.captions for wording in wordings)
+        tokenizer = train_tokenizer(wordings, settings.vocabulary, settings.tokens)
+    else:
+        tokenizer = CLIPTokenizer.from_pretrained(Path(settings.start) / "tokenizer")
     vae = AutoencoderKL.from_pretrained(args.out / "vae", torch_dtype=torch.float32).requires_grad_(False)
     batches = Batches(data, encode_all(vae.to(device), data.images, device), tokenizer, settings)
     vae.to("cpu", memory_format=torch.contiguous_format)
-    sizes, state = (batches.latents.shape[-1], data.images.shape[-1]), args.out / "training.pt"
+    size, state = batches.latents.shape[-1], args.out / "training.pt"
     torch.manual_seed(settings.seed)
-    model = Denoiser(settings, tokenizer, *sizes).to(device)
+    model = Denoiser(settings, tokenizer, size).to(device)
+    if settings.start is not None:
+        model.load(Path(settings.start))
     model.unet.to(memory_format=torch.channels_last)
     alphas_cumprod = new_scheduler().alphas_cumprod.to(device)
 
-    def loss_of(latents: Tensor, ids: Tensor) -> Tensor:
+    def loss_of(latents: Tensor, ids: Tensor, time_ids: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            return noise_error(model, latents, ids, alphas_cumprod, settings.snr_gamma)
+            return noise_error(model, latents, ids, time_ids, alphas_cumprod, settings.snr_gamma)
 
     how = Descent(settings.lr, settings.weight_decay, (0.9, 0.99), 500, settings.average, settings.seconds)
     fit = Fit(loss_of, model.parameters(), how)
@@ -221,10 +247,11 @@ def main() -> None:
             fit.report("denoiser", loss)
     if rank > 0:
         return
-    shipped = Denoiser(settings, tokenizer, *sizes).eval()
+    shipped = Denoiser(settings, tokenizer, size).eval()
     fit.averaged.copy_to(shipped.parameters())
     save_pipeline(shipped, vae, tokenizer, args.out)
     (args.out / "words.txt").write_text(known_words(data))
+    write_json(args.out / "camera.json", {"time_ids": [1, 2, 3], "direction": ["up", "east", "south"]})
     history = {
         "steps": fit.step,
         "of": fit.clock.steps,

@@ -171,7 +171,7 @@ def test_written_voxels_are_plain_blocks_and_the_others_as_they_were():
 
 @pytest.mark.parametrize(
     ("levels", "shape", "strides"),
-    [(None, (32, 24, 63), (1, 2, 4)), (None, (32, 24, 64), (1, 2, 4, 8)), ((1, 4), (64, 64, 64), (1, 4))],
+    [(None, (32, 24, 63), (1, 2, 4)), (None, (32, 24, 64), (1, 2, 4, 8, 16)), ((1, 4), (64, 64, 64), (1, 4))],
 )
 def test_large_worlds_have_a_coarser_level_unless_strides_are_given(levels, shape, strides):
     settings = GridSettings(levels, 3.0, 4.0)

@@ -77,7 +77,7 @@ def test_records_hold_the_planned_figures():
 def test_schedules_end_with_the_last_step():
     *_, last = train(run := short(steps=8))
     assert last.temperature == 0.15 and last.occupancy_temperature == 0.1
-    assert last.lr == pytest.approx(0.005) and last.probe is not None
+    assert last.lr == pytest.approx(0.003) and last.probe is not None
     assert run.temperatures() == {"occupancy_temperature": 0.1, "material_temperature": 0.15}
 
 
@@ -135,7 +135,7 @@ def test_what_no_ray_reaches_stays_whatever_the_penalty():
     moved = run.grid.occupancy_logits.detach() - before
     hidden = run.reach == 0
     assert hidden.sum() > 100 and (moved[hidden] == 0).all()
-    assert moved[run.reach == 1].min() < -0.3
+    assert moved[run.reach == 1].min() < -0.2
 
 
 def test_patchwork_is_in_no_voxel_louder_than_its_limit():
@@ -225,9 +225,9 @@ def test_an_empty_start_is_not_an_emptied_world():
 
 def test_a_rate_that_cannot_flip_a_block_is_named_before_the_start():
     plan = recipe(lr=0.01, steps=500)
-    assert "none of the initial +-5 changes its sign" in plan.flip_warning(levels=1, initial_logit=5.0)
-    assert plan.flip_warning(levels=1, initial_logit=3.0) is None
-    assert recipe().flip_warning(levels=3, initial_logit=3.0) is None
+    assert "none of the initial +-5 changes its sign" in plan.flip_warning(levels=[1], initial_logit=5.0)
+    assert plan.flip_warning(levels=[1], initial_logit=3.0) is None
+    assert recipe().flip_warning(levels=[1, 2, 4], initial_logit=3.0) is None
 
 
 def test_counts_that_are_not_positive_are_named():

@@ -46,13 +46,13 @@ class GridSettings:
             )
 
     def levels_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The strides for a world of this size: where none are given, 1, 2 and 4, and 8 from 64 voxels on.
+        """The strides for a world of this size: where none are given 1, 2, 4, and 8, 16 from 64 voxels on.
 
         What stands in a world grows with it, and a part that moves as one thing has to grow as well.
         """
         if self.levels is not None:
             return self.levels
-        return (1, 2, 4, 8) if max(shape) >= LARGE else (1, 2, 4)
+        return (1, 2, 4, 8, 16) if max(shape) >= LARGE else (1, 2, 4)
 
 
 def upsample(
@@ -129,6 +129,13 @@ class DifferentiableVoxelGrid(nn.Module):
     def hold(self, free: Bool[Tensor, "X Y Z"]) -> None:
         """Fixes all other voxels at their initial logits: residuals neither move them nor learn from them."""
         self.free = free.to(self.initial_occupancy.device)
+
+    def by_stride(self) -> list[dict[str, Any]]:
+        """The residuals as an optimizer takes groups of parameters, each with its `stride`."""
+        residuals = zip(self.levels, self.occupancy_residuals, self.material_residuals, strict=True)
+        return [
+            {"params": [occupancy, material], "stride": stride} for stride, occupancy, material in residuals
+        ]
 
     @property
     def occupancy_logits(self) -> Float[Tensor, "X Y Z"]:

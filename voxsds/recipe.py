@@ -1,5 +1,6 @@
 """Every knob of a training run, and what can be said about them before it starts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from voxsds.edit import EVERYTHING, EditSettings
@@ -90,13 +91,13 @@ class Recipe:
         decay = self.train.decay
         return StepDecay(self.lr, decay.factor, decay.share, self.train.steps)
 
-    def flip_warning(self, levels: int, initial_logit: float) -> str | None:
+    def flip_warning(self, levels: Sequence[int], initial_logit: float) -> str | None:
         """What to tell the user if no block can appear or vanish; None if blocks can.
 
-        Adam moves a number by about lr a step, and a logit is a sum over `levels` numbers: 500 steps
-        of 0.01 move a plain grid's logits by 5.
+        Adam moves a number by about lr a step times the stride of its level, and a logit is a sum of one
+        number from each of the `levels`: 500 steps of 0.01 move a plain grid's logits by 5.
         """
-        travel = levels * self.learning_rate.total()
+        travel = sum(levels) * self.learning_rate.total()
         if travel > initial_logit:
             return None
         return (

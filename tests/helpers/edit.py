@@ -68,7 +68,7 @@ def teacher_settings(**changes) -> TeacherSettings:
 
 
 def recipe(
-    seed: int = 0, lr: float = 0.05, teacher: TeacherSettings | None = None, cameras=(0.2, 0.3, 0.5), **train
+    seed: int = 0, lr: float = 0.03, teacher: TeacherSettings | None = None, cameras=(0.2, 0.3, 0.5), **train
 ) -> Recipe:
     """The shipped recipe, but for the changes."""
     knobs = dict(

@@ -25,6 +25,7 @@ from voxsds.guidance.sds import noise_from_velocity
 from voxsds.guidance.source import PipelineFolder, locate
 from voxsds.guidance.teacher import TeacherSettings
 from voxsds.guidance.text import Conditioning, encode_conditioning
+from voxsds.guidance.viewpoint import camera_ids, towards_camera
 from voxsds.guidance.weights import frozen, load_model, require_fit
 from voxsds.rays import RayBundle
 
@@ -45,6 +46,8 @@ class SdxlTeacher:
     latent_range: Float[Tensor, "channels 2"] | None
     vocabulary: frozenset[str] | None
     conditioning: Conditioning
+    knows_camera: bool
+    heading: float = 0.0  # of the world, to those that it was taught: degrees from east to south
 
     @classmethod
     def load(cls, settings: TeacherSettings, prompt: str, cache: Path, device: str = "cpu") -> "SdxlTeacher":
@@ -80,6 +83,7 @@ class SdxlTeacher:
             latent_range=None if latent_range is None else latent_range.to(device),
             vocabulary=folder.vocabulary(),
             conditioning=conditioning,
+            knows_camera=folder.knows_camera(),
         )
 
     def with_prompt(self, prompt: str) -> "SdxlTeacher":
@@ -101,6 +105,10 @@ class SdxlTeacher:
                 pooled=torch.stack([plain.pooled[0], self.conditioning.pooled[1]]),
             ),
         )
+
+    def turned(self, heading: float) -> "SdxlTeacher":
+        """The same teacher for a world that is turned so far, degrees from east to south."""
+        return replace(self, heading=heading)
 
     @property
     def resolution(self) -> int:
@@ -127,7 +135,7 @@ class SdxlTeacher:
         Float[Tensor, "views channels rows columns"],
     ]:
         """Unconditional and conditional prediction of the noise, in the dtype of `noisy`."""
-        unconditional, conditional = self._predict(noisy, timesteps, 0)
+        unconditional, conditional = self._predict(noisy, timesteps, self._time_ids(len(noisy), rays), 0)
         return unconditional, conditional
 
     @torch.no_grad()
@@ -137,21 +145,27 @@ class SdxlTeacher:
         timesteps: Int[Tensor, " views"],
         rays: RayBundle | None = None,
     ) -> Float[Tensor, "views channels rows columns"]:
-        return self._predict(noisy, timesteps, 1)[0]
+        return self._predict(noisy, timesteps, self._time_ids(len(noisy), rays), 1)[0]
 
-    def _predict(self, noisy: Tensor, timesteps: Tensor, first: int) -> list[Tensor]:
+    def _time_ids(self, views: int, rays: RayBundle | None) -> Float[Tensor, "views 6"]:
+        """What each view is told beside the prompt: sizes, or from where it looks."""
+        usual = self.conditioning.time_ids[1]
+        if rays is None or not self.knows_camera:
+            return usual.expand(views, -1)
+        return camera_ids(towards_camera(rays, self.heading).to(usual), float(usual[0]))
+
+    def _predict(self, noisy: Tensor, timesteps: Tensor, time_ids: Tensor, first: int) -> list[Tensor]:
         """The predictions under the conditioning's rows from `first` on, from one forward; or one a view."""
         if self.settings.low_memory and len(noisy) > 1:
-            each = [
-                self._predict(n, t, first) for n, t in zip(noisy.split(1), timesteps.split(1), strict=True)
-            ]
-            return [torch.cat(views) for views in zip(*each, strict=True)]
+            views = zip(noisy.split(1), timesteps.split(1), time_ids.split(1), strict=True)
+            each = [self._predict(*view, first) for view in views]
+            return [torch.cat(predicted) for predicted in zip(*each, strict=True)]
         dtype, times = self.unet.dtype, 2 - first
         every = noisy.repeat(times, 1, 1, 1)
         predicted = self.denoise(
             every.to(dtype=dtype, memory_format=torch.channels_last),
             timesteps.repeat(times),
-            *self.conditioning.batch(len(noisy), dtype, first),
+            *self.conditioning.batch(len(noisy), dtype, first, time_ids),
         ).to(noisy)
         if self.predicts_velocity:
             predicted = noise_from_velocity(every, predicted, self.alphas_cumprod[timesteps].repeat(times))

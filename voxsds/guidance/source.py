@@ -132,6 +132,10 @@ class PipelineFolder:
         stored = read_json(file)
         return torch.tensor([stored["low"], stored["high"]], dtype=torch.float32).T.contiguous()
 
+    def knows_camera(self) -> bool:
+        """Whether the denoiser was taught from where a view looks (viewpoint.py): camera.json is there."""
+        return (self.path / "camera.json").is_file()
+
     def vocabulary(self) -> frozenset[str] | None:
         """words.txt, the words that the model was taught, one a line; None without it."""
         file = self.path / "words.txt"

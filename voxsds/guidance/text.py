@@ -127,14 +127,23 @@ class Conditioning:
     pooled: Float[Tensor, "2 pooled"]
     time_ids: Float[Tensor, "2 6"]  # original size, crop, target size: heights before widths, pixels
 
-    def batch(self, views: int, dtype: torch.dtype, first: int = 0) -> list[Tensor]:
+    def batch(
+        self,
+        views: int,
+        dtype: torch.dtype,
+        first: int = 0,
+        time_ids: Float[Tensor, "views 6"] | None = None,  # of each view; None: the sizes for all
+    ) -> list[Tensor]:
         """Context, pooled and time ids of `views` unconditional and then `views` conditional views.
 
         With `first` 1 of the conditional ones alone.
         """
         tables = self.context, self.pooled, self.time_ids
         rows = (table[first:].to(dtype) for table in tables)
-        return [row[:, None].expand(-1, views, *row.shape[1:]).flatten(0, 1) for row in rows]
+        context, pooled, sizes = (
+            row[:, None].expand(-1, views, *row.shape[1:]).flatten(0, 1) for row in rows
+        )
+        return [context, pooled, sizes if time_ids is None else time_ids.to(dtype).repeat(2 - first, 1)]
 
 
 def encode_conditioning(

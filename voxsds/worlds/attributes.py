@@ -1,6 +1,8 @@
 """What a generated world contains: biome, relief, structures, degradation, and how often each occurs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -105,7 +107,6 @@ PROMPTS: dict[str, Attributes] = {
     "a plank bridge over a river": Attributes("grassy", "river", (Structure("bridge", "plank"),)),
 }
 
-_SHARES = {"prompt": 0.26, "bare": 0.10, "two": 0.20, "one": 0.44}
 _BIOME_WEIGHTS = {"grassy": 0.33, "sandy": 0.19, "snowy": 0.2, "rocky": 0.18, "dirt": 0.1}
 _MATERIAL_WEIGHTS = {"stone": 0.32, "plank": 0.28, "sand": 0.15, "snow": 0.12, "dirt": 0.13}
 _ROOF_WEIGHTS = {"stone": 0.3, "plank": 0.15, "dirt": 0.4, "snow": 0.1, "sand": 0.05}
@@ -123,21 +124,43 @@ _KIND_WEIGHTS = {
     "road": 0.04,
     "trees": 0.05,
 }
-_BARE_RELIEFS = {
-    "plain": 0.2,
-    "hills": 0.24,
-    "hill": 0.24,
-    "mountain": 0.08,
-    "valley": 0.06,
-    "island": 0.04,
-    "lake": 0.03,
-    "river": 0.06,
-    "beach": 0.05,
-}
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How often what occurs in the worlds of a style; weights need not add up to 1."""
+
+    forms: Mapping[str, float]  # a prompt's world, a bare relief, several structures, one
+    bare: Mapping[str, float]  # reliefs without anything on them
+    plain_roofs: float  # share of houses with a roof of what their walls are of
+
+
+USUAL = Mix(
+    forms=MappingProxyType({"prompt": 0.26, "bare": 0.10, "two": 0.20, "one": 0.44}),
+    bare=MappingProxyType(
+        {
+            "plain": 0.2,
+            "hills": 0.24,
+            "hill": 0.24,
+            "mountain": 0.08,
+            "valley": 0.06,
+            "island": 0.04,
+            "lake": 0.03,
+            "river": 0.06,
+            "beach": 0.05,
+        }
+    ),
+    plain_roofs=0.0,
+)
+VARIED = Mix(
+    forms=MappingProxyType({"prompt": 0.24, "bare": 0.12, "two": 0.28, "one": 0.36}),
+    bare=MappingProxyType(dict.fromkeys(USUAL.bare, 1 / 9)),
+    plain_roofs=0.5,
+)
 _PAIRED = {"tower": 0.3, "house": 0.3, "pyramid": 0.1, "arch": 0.1, "well": 0.1, "stairs": 0.1}
 
 
-def pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
+def pick(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
     """One of the keys, with probability proportional to its weight."""
     shares = np.cumsum(list(weights.values()))
     return list(weights)[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
@@ -147,17 +170,19 @@ def sample_attributes(
     rng: np.random.Generator,
     held_out: frozenset[tuple[str, str]],  # (material, kind) pairs never drawn
     degraded_share: float,  # 0..1
+    mix: Mix = USUAL,
 ) -> Attributes:
-    """Attributes of one random world: 26 % are those of the prompts, a fifth has two structures."""
-    match pick(rng, _SHARES):
+    """Attributes of one random world."""
+    match pick(rng, mix.forms):
         case "prompt":
             drawn = _prompt(rng)
         case "bare":
-            drawn = Attributes(pick(rng, _BIOME_WEIGHTS), pick(rng, _BARE_RELIEFS))
+            drawn = Attributes(pick(rng, _BIOME_WEIGHTS), pick(rng, mix.bare))
         case "two":
             drawn = _two(rng, held_out)
         case _:
             drawn = _one(rng, held_out)
+    drawn = replace(drawn, structures=tuple(_plainly_roofed(rng, s, mix) for s in drawn.structures))
     if rng.random() < degraded_share:
         return replace(drawn, degraded=str(rng.choice(DEGRADATIONS)))
     return drawn
@@ -225,7 +250,14 @@ def _size(rng: np.random.Generator) -> str | None:
 
 
 def _roof(rng: np.random.Generator, kind: str, material: str | None) -> str | None:
-    """The material of a house's roof, never that of its walls."""
+    """The material of a house's roof, another than that of its walls."""
     if kind != "house":
         return None
     return pick(rng, {m: w for m, w in _ROOF_WEIGHTS.items() if m != material})
+
+
+def _plainly_roofed(rng: np.random.Generator, structure: Structure, mix: Mix) -> Structure:
+    """The structure, a house's roof for some of what its walls are of."""
+    if structure.roof is None or not mix.plain_roofs or rng.random() >= mix.plain_roofs:
+        return structure
+    return replace(structure, roof=structure.material)

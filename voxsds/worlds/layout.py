@@ -13,6 +13,11 @@ from voxsds.worlds.styles import Style
 LINES = ("wall", "bridge", "road")  # follow the ground, see lines.py
 GAPS = (2, 6)  # blocks between two structures: at least, and where there is room
 
+# The worlds of a style that is faced lie the same way round: rivers, walls and valleys run from north to
+# south, the sea is in the west and a lake west of what stands beside it, structures stand in a row from north
+# to south, the third in the east of it, and doors open to north and south.
+FACED_AXIS = 1  # of a row: z
+
 
 @dataclass(frozen=True, eq=False)
 class Item:
@@ -57,8 +62,10 @@ def measures(
     return max(1.0, width * factor * crowd), min(height * factor * np.sqrt(crowd), 0.55 * shape[1])
 
 
-def template_of(structure: Structure, width: float, height: float, rng: np.random.Generator) -> Template:
-    """One structure of this kind, turned at random."""
+def template_of(
+    structure: Structure, width: float, height: float, rng: np.random.Generator, faced: bool
+) -> Template:
+    """One structure of this kind; turned at random where it is not `faced`."""
     block = MATERIALS.get(structure.material or "", 0)
     w, h = int(width), round(height)
     match structure.kind:
@@ -83,7 +90,8 @@ def template_of(structure: Structure, width: float, height: float, rng: np.rando
             body = build.tree(max(1, round(width)), h, 0.5 * h, bool(rng.random() < 0.35))
         case _:
             raise ValueError(f"structure {structure.kind!r}: walls, bridges and roads are built in lines.py")
-    return np.rot90(body, int(rng.integers(4)), axes=(0, 2))
+    turns = int(rng.integers(4))
+    return np.rot90(body, 0 if faced else turns, axes=(0, 2))
 
 
 def templates(
@@ -97,11 +105,17 @@ def templates(
         if structure.kind == "trees":  # a single tree is a big one
             factor = growth(shape)
             out.append(
-                (structure.kind, template_of(structure, 2.0 * factor, min(8 * factor, 0.45 * shape[1]), rng))
+                (
+                    structure.kind,
+                    template_of(structure, 2.0 * factor, min(8 * factor, 0.45 * shape[1]), rng, style.faced),
+                )
             )
             continue
         width, height = measures(structure, style, shape, rng, crowd)
-        out += [(structure.kind, template_of(structure, width, height, rng)) for _ in range(structure.count)]
+        out += [
+            (structure.kind, template_of(structure, width, height, rng, style.faced))
+            for _ in range(structure.count)
+        ]
     return out
 
 
@@ -110,6 +124,7 @@ def placed(
     middle: Float[np.ndarray, "2"],
     shape: tuple[int, int, int],
     rng: np.random.Generator,
+    faced: bool,
 ) -> list[Item]:
     """Stands up to three items around `middle`: in a row along x or z, the third behind the first two."""
     if not items:
@@ -117,6 +132,8 @@ def placed(
     extents = [np.array([t.shape[0], t.shape[2]]) for _, t in items]
     row = extents[:2]
     axis = int(rng.integers(2))  # of the row, 0 = x, 1 = z
+    if faced:
+        axis = FACED_AXIS
     if np.sum(row, axis=0)[axis] + GAPS[0] > shape[2 * axis] - 2:
         axis = int(np.argmax([shape[0], shape[2]]))
     other = 1 - axis

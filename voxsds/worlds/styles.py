@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from voxsds.worlds.attributes import HELD_OUT
+from voxsds.worlds.attributes import HELD_OUT, USUAL, VARIED, Mix
 from voxsds.worlds.wordings import EVALUATOR_SYNONYMS, TEACHER_SYNONYMS, Words, with_synonyms
 
 
@@ -25,10 +25,12 @@ class Style:
     sizes: Mapping[str, Sizes]
     offset_sd: float  # blocks of 32, of the structures from the middle
     offset_limit: float
+    faced: bool  # all worlds lie the same way round: see `layout.FACED`
     roughness: tuple[float, float]
     amplitude: tuple[float, float]
     degraded_share: float
     held_out: frozenset[tuple[str, str]]  # (material, kind) pairs that are never made
+    mix: Mix
     canonical_share: float  # of captions in canonical wordings throughout
     core_share: float  # in the others, of the canonical wording of a term; its synonyms share the rest
     words: Words  # term -> wordings, the first of which is the canonical one
@@ -53,12 +55,14 @@ TEACHER = Style(
             "fence": Sizes((13.0, 20.0)),
         }
     ),
-    offset_sd=3.0,
+    offset_sd=2.0,
     offset_limit=7.0,
+    faced=True,
     roughness=(0.6, 1.2),
     amplitude=(0.85, 1.15),
     degraded_share=0.12,
     held_out=HELD_OUT,
+    mix=VARIED,
     canonical_share=0.15,
     core_share=0.5,
     words=with_synonyms(TEACHER_SYNONYMS),
@@ -85,10 +89,12 @@ EVALUATOR = Style(
     ),
     offset_sd=4.5,
     offset_limit=9.0,
+    faced=False,
     roughness=(0.3, 1.7),
     amplitude=(0.75, 1.3),
     degraded_share=0.12,
     held_out=frozenset(),
+    mix=USUAL,
     canonical_share=0.15,
     core_share=0.4,
     words=with_synonyms(EVALUATOR_SYNONYMS),

@@ -37,7 +37,7 @@ def generate(seed: int, style: Style, size: Shape = REFERENCE) -> World:
     Raises ValueError where the size is under 16 x 12 x 16, in which no structure fits.
     """
     rng = np.random.default_rng([style.salt, seed])
-    attributes = sample_attributes(rng, style.held_out, style.degraded_share)
+    attributes = sample_attributes(rng, style.held_out, style.degraded_share, style.mix)
     return build(attributes, rng, style, size)
 
 
@@ -66,7 +66,7 @@ def _clean(
     """Terrain and structures, before any degradation."""
     alone = any(s.kind in LINES for s in attributes.structures)
     site = _middle(size, style, rng, 0.5 if alone else 1.0)
-    items = placed(templates(attributes, style, size, rng), site, size, rng)
+    items = placed(templates(attributes, style, size, rng), site, size, rng, style.faced)
     ground = _ground(attributes, items, site, size, style, rng)
     terrain = relief_of(attributes.relief, ground, rng)
     items = _moved_beside(attributes.relief, items, ground, terrain, site)
@@ -109,6 +109,8 @@ def _ground(
         angle = rng.integers(4) * np.pi / 2 + rng.normal(0, 0.15)
     if any(s.kind == "wall" for s in attributes.structures) and rng.random() < 0.7:
         angle = rng.integers(4) * np.pi / 2
+    if style.faced:
+        angle = rng.normal(0, 0.12)
     reach = max((max(item.extent) for item in items), default=0) / 2
     focus = site
     if attributes.relief in ("hill", "mountain", "island") and items:
@@ -223,6 +225,6 @@ def _plant(
         spots = scattered(free, 2, 3.0, rng)
     for x, z in spots:
         width, height = measures(structure, style, blocks.shape, rng)
-        tree = template_of(structure, min(width, 1.4) * factor, height, rng)
+        tree = template_of(structure, min(width, 1.4) * factor, height, rng, style.faced)
         w, _, d = tree.shape
         stamp(blocks, tree, (x - w // 2, int(levels[x, z]), z - d // 2))
