@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from tests.helpers.edit import house_on_grass
+from voxsds.export import ExportSettings
 from voxsds.grid import DifferentiableVoxelGrid, GridSettings
 from voxsds.materials import AIR, DEFAULT_PALETTE, SNOW, STONE
-from voxsds.tidying import tidy
+from voxsds.params import read_params, read_section
+from voxsds.tidying import WHOLE, tidy_grid
 
 COLUMN = (12, 12)  # x and z of a place on the grass
 
@@ -34,9 +36,9 @@ def test_what_the_training_spoilt_is_as_before(up, block):
     grid, (x, z) = grid_of(world), COLUMN
     put(grid, x, surface(world, x, z) + up, z, block)
     assert (grid.blocks() != world).sum() == 1
-    assert tidy(grid, world) == 1
+    assert tidy_grid(grid, world) == 1
     np.testing.assert_array_equal(grid.blocks(), world)
-    assert tidy(grid, world) == 0
+    assert tidy_grid(grid, world) == 0
 
 
 def test_what_the_map_has_stays():
@@ -45,4 +47,8 @@ def test_what_the_map_has_stays():
     y = surface(world, x, z)
     world[x, y + 6, z], world[x + 3, surface(world, x + 3, z), z] = STONE, AIR
     grid = grid_of(world)
-    assert tidy(grid, world) == 0
+    assert tidy_grid(grid, world) == 0
+
+
+def test_a_grid_is_tidied_as_the_export_tidies_its_blocks():
+    assert read_section(read_params("params.yaml"), "export", ExportSettings).tidying == WHOLE

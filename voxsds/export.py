@@ -1,19 +1,20 @@
 """From a trained grid to plain blocks: threshold, what nobody sees as it was, tidied, within the limits."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Literal, assert_never
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Integer
 
 from voxsds.budget import importance, within_budget
-from voxsds.cleanup import Settled, Settling, drop, fill_holes, sealed_holes, settle, undo_floating
+from voxsds.cleanup import Settling, sealed_holes, undo_floating
 from voxsds.edit import Limits, no_limits
 from voxsds.grid import DifferentiableVoxelGrid
 from voxsds.materials import AIR
 from voxsds.metrics import floating
-from voxsds.speckle import repaint_speckles, visible
+from voxsds.speckle import visible
+from voxsds.tidying import Tidying, tidy
 
 Blocks = Integer[np.ndarray, "X Y Z"]
 Reach = Float[torch.Tensor, "X Y Z"]  # best transmittance with which any ray of the run arrived
@@ -33,8 +34,9 @@ class ExportSettings:
     fill_holes: bool  # those one voxel wide
 
     @property
-    def settling(self) -> Settling:
-        return Settling(self.crumb_blocks, self.support_gap, self.stray_blocks)
+    def tidying(self) -> Tidying:
+        settling = Settling(self.crumb_blocks, self.support_gap, self.stray_blocks)
+        return Tidying(self.floating, settling, self.fill_holes, self.repaint_speckles)
 
     @property
     def untidied(self) -> "ExportSettings":
@@ -75,7 +77,7 @@ def export_blocks(
     """The blocks of a trained grid, tidied, and what was done to get them. No limit of the edit is broken."""
     limits = limits or no_limits(initial.shape, len(grid.initial_material))
     blocks, restored = seen_blocks(grid, reach, initial, settings, limits)
-    settled, holes, speckles = tidy(blocks, initial, settings, limits)
+    tidied = tidy(blocks, initial, settings.tidying, limits)
     hidden = _restore_hidden(blocks, initial)
     over = 0
     if limits.max_blocks is not None:
@@ -86,9 +88,9 @@ def export_blocks(
         blocks=int((blocks != AIR).sum()),
         changed=int((blocks != initial).sum()),
         **restored,
-        **asdict(settled),
-        holes_filled=holes,
-        speckles_repainted=speckles,
+        **asdict(tidied.settled),
+        holes_filled=tidied.holes_filled,
+        speckles_repainted=tidied.speckles_repainted,
         hidden_restored=hidden,
         over_budget=over,
         floating_undone=undone,
@@ -124,34 +126,6 @@ def seen_blocks(
 def lowest_layer(blocks: Blocks) -> int:
     """The y of the lowest block; 0 where there is none."""
     return int(np.flatnonzero((blocks != AIR).any(axis=(0, 2)))[:1].sum())
-
-
-def tidy(
-    blocks: Blocks, initial: Blocks, settings: ExportSettings, limits: Limits
-) -> tuple[Settled, int, int]:
-    """The cleanup, in place: what was settled, holes filled, speckles repainted."""
-    match settings.floating:
-        case "drop":
-            settled = drop(blocks, initial, limits)
-        case "settle":
-            settled = settle(blocks, initial, settings.settling, limits)
-        case "keep":
-            settled = Settled()
-        case _:
-            assert_never(settings.floating)
-    holes = fill_holes(blocks, initial, limits) if settings.fill_holes else 0
-    speckles = _repainted(blocks, initial, limits) if settings.repaint_speckles else 0
-    return settled, holes, speckles
-
-
-def _repainted(blocks: Blocks, initial: Blocks, limits: Limits) -> int:
-    """Repaints speckles, in place, but for those that the limits keep."""
-    repainted = blocks.copy()
-    repaint_speckles(repainted, initial)
-    repainted = np.where(limits.broken(repainted, initial), blocks, repainted)
-    count = int((repainted != blocks).sum())
-    blocks[...] = repainted
-    return count
 
 
 def _restore_hidden(blocks: Blocks, initial: Blocks) -> int:

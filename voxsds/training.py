@@ -37,7 +37,7 @@ from voxsds.render import Rendering, render
 from voxsds.schedules import Geometric, Linear
 from voxsds.shading import lit_faces
 from voxsds.stepclock import StepClock
-from voxsds.tidying import tidy
+from voxsds.tidying import tidy_grid
 from voxsds.views import ViewSource
 
 PROBE_TIMESTEPS = (200, 400, 600, 800)  # one fixed view each
@@ -188,7 +188,7 @@ class Training:
             self._listen(rendering.reach, field)
             self._move(record.lr)
             if self._tidies:
-                tidy(self.grid, self.map)
+                tidy_grid(self.grid, self.map)
         self.reach = torch.maximum(self.reach, rendering.reach)
         self.step += 1
         self.clock.lap("optimiser")
