@@ -94,7 +94,6 @@ def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -
             "prompt": params["prompt"],
             "seed": recipe.seed,
             "preserve": training.preserve,
-            "heading": training.heading,
             "steps": training.step,
             **training.temperatures(),
         }

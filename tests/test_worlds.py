@@ -31,11 +31,14 @@ from voxsds.worlds.attributes import (
     MATERIALS,
     RELIEFS,
     STANDS_ON,
+    USUAL,
+    VARIED,
     WATERY,
     sample_attributes,
 )
 from voxsds.worlds.captions import caption
 
+MIXES = ["usual", "varied"]
 STYLE = pytest.mark.parametrize("style", STYLES.values(), ids=lambda style: style.name)
 UNDERGROUND = {
     "grassy": {GRASS, DIRT, STONE},
@@ -49,7 +52,9 @@ UNDERGROUND = {
 @cache
 def sampled(style_name: str, number: int = 3000) -> tuple[Attributes, ...]:
     style, rng = STYLES[style_name], np.random.default_rng(1)
-    return tuple(sample_attributes(rng, style.held_out, style.degraded_share) for _ in range(number))
+    return tuple(
+        sample_attributes(rng, style.held_out, style.degraded_share, style.mix) for _ in range(number)
+    )
 
 
 @cache
@@ -331,13 +336,24 @@ def test_every_prompt_is_well_covered(style):
         assert len(same) >= 0.025 * len(drawn), prompt  # 3 % expected, 2 sigma of 3000 below
 
 
-@STYLE
-def test_worlds_have_none_one_or_two_structures_in_the_right_shares(style):
-    drawn = sampled(style.name)
-    several = [len(a.structures) > 1 or any(s.count > 1 for s in a.structures) for a in drawn]
-    assert 0.15 <= np.mean([not a.structures for a in drawn]) <= 0.22
-    assert 0.17 <= np.mean(several) <= 0.23
+@pytest.mark.parametrize(
+    "mix, bare, several", [(USUAL, 0.185, 0.2), (VARIED, 0.2, 0.28)], ids=["usual", "varied"]
+)
+def test_worlds_have_none_one_or_two_structures_in_the_right_shares(mix, bare, several):
+    rng = np.random.default_rng(1)
+    drawn = [sample_attributes(rng, frozenset(), 0.12, mix) for _ in range(3000)]
+    pairs = [len(a.structures) > 1 or any(s.count > 1 for s in a.structures) for a in drawn]
+    assert np.mean([not a.structures for a in drawn]) == pytest.approx(bare, abs=0.03)
+    assert np.mean(pairs) == pytest.approx(several, abs=0.03)
     assert 0.10 <= np.mean([a.degraded is not None for a in drawn]) <= 0.14
+
+
+@pytest.mark.parametrize("mix, plain", [(USUAL, 0.0), (VARIED, 0.5)], ids=MIXES)
+def test_houses_are_roofed_plainly_as_often_as_the_mix_says(mix, plain):
+    rng = np.random.default_rng(2)
+    drawn = [sample_attributes(rng, frozenset(), 0.0, mix) for _ in range(3000)]
+    houses = [s for a in drawn for s in a.structures if s.kind == "house"]
+    assert np.mean([s.roof == s.material for s in houses]) == pytest.approx(plain, abs=0.05)
 
 
 def test_held_out_pairs_are_never_taught_but_are_judged():

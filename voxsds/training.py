@@ -21,8 +21,8 @@ from voxsds.field import Field, confined, straight_through
 from voxsds.flips import WINDOW, HardPhase
 from voxsds.grid import DifferentiableVoxelGrid
 from voxsds.guidance import sds
-from voxsds.guidance.distill import Distillation, best_heading, describes, distill, probe
-from voxsds.guidance.teacher import Directed, Promptable, Teacher
+from voxsds.guidance.distill import Distillation, describes, distill, probe
+from voxsds.guidance.teacher import Promptable, Teacher
 from voxsds.health import (
     TrainingStopped,
     gradient_statistics,
@@ -118,8 +118,6 @@ class Training:
         self.source = ViewSource(recipe.cameras, scene.cameras, grid.shape, scene.frame, teacher.resolution)
         self.lit = torch.as_tensor(lit_faces(scene.palette)).to(grid.initial_occupancy)
         self.probe_rays = self._rays(self.source.spread(len(PROBE_TIMESTEPS)))
-        self.heading = self._heading()
-        self.teacher = self._turned(teacher)
         self.start = self._start()
         self.preserve = self._preserve()
         self.optimizer = torch.optim.Adam(
@@ -234,7 +232,7 @@ class Training:
         if not self.scene.parts:
             return self.teacher, field
         part = self.scene.parts[self.step % len(self.scene.parts)]
-        return self._turned(part.teacher), confined(field, part.cells)
+        return part.teacher, confined(field, part.cells)
 
     def temperatures(self) -> dict[str, float]:
         """Those at this point of the run; at its end, those of the last step."""
@@ -305,24 +303,6 @@ class Training:
     def _start_latents(self, rays: RayBundle) -> Float[Tensor, "views channels rows columns"] | None:
         return None if self.start is None else self.teacher.encode(self._render(self.start, rays).rgba[:, :3])
 
-    def _turned(self, teacher: Teacher) -> Teacher:
-        """The teacher, told which way round the map lies, where it can know."""
-        return teacher.turned(self.heading) if isinstance(teacher, Directed) else teacher
-
-    @torch.no_grad()
-    def _heading(self) -> float:
-        """Which way round the map lies to the worlds of a teacher that knows the camera; 0 for any other."""
-        teacher = self.teacher
-        if not (isinstance(teacher, Directed) and teacher.knows_camera):
-            return 0.0
-        return float(self.ranks.agreed(int(best_heading(teacher, self._map_latents(), self.probe_rays))))
-
-    @torch.no_grad()
-    def _map_latents(self) -> Float[Tensor, "views channels rows columns"]:
-        """The input map from a few sides, drawn as sharp as the run ends."""
-        ends = self.settings.occupancy_temperature.end, self.settings.material_temperature.end
-        return self.teacher.encode(self._render(self.grid.field(*ends), self.probe_rays).rgba[:, :3])
-
     @torch.no_grad()
     def _preserve(self) -> float:
         """`edit.preserve`; where it is left open 1 if the prompt describes the map, so that it is let be.
@@ -334,7 +314,9 @@ class Training:
         teacher = self.teacher
         if self.scene.parts or teacher.vocabulary is None or not isinstance(teacher, Promptable):
             return 0.0
-        said = describes(teacher.against_nothing(), self._map_latents(), self.probe_rays)
+        ends = self.settings.occupancy_temperature.end, self.settings.material_temperature.end
+        latents = teacher.encode(self._render(self.grid.field(*ends), self.probe_rays).rgba[:, :3])
+        said = describes(teacher.against_nothing(), latents, self.probe_rays)
         return float(self.ranks.agreed(int(said)))
 
     def _penalties(self, field: Field, reach: Float[Tensor, "X Y Z"]) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from voxsds.guidance.sds import (
     sds_gradient,
     weight,
 )
-from voxsds.guidance.teacher import Directed, Teacher, TeacherSettings
+from voxsds.guidance.teacher import Teacher, TeacherSettings
 from voxsds.rays import RayBundle
 
 
@@ -102,36 +102,6 @@ def probe(
     errors = [(p - noise).square().mean().item() for p in teacher.predict_noise(noisy, timesteps, rays)]
     unconditional, conditional = errors
     return Probe(eps=conditional, margin=unconditional - conditional)
-
-
-HEADINGS = (0.0, 90.0, 180.0, 270.0)  # degrees: blocks have four sides
-HEADING_TIMESTEPS = (500, 700)  # of 1000
-
-
-def best_heading(
-    teacher: Directed,
-    latents: Float[Tensor, "views channels rows columns"],
-    rays: RayBundle,
-    seed: int = 0,
-) -> float:
-    """Which way round the world lies to the teacher's own: where the prompt helps it most to find noise.
-
-    Of `HEADINGS` that of the least mean |eps_c - eps|^2 over the views; in a world that looks the same from
-    every side all are as good.
-    """
-
-    def error(heading: float) -> float:
-        turned, draws = teacher.turned(heading), torch.Generator().manual_seed(seed)
-        total, errors = len(turned.alphas_cumprod), []
-        for level in HEADING_TIMESTEPS:
-            timesteps = torch.full((len(latents),), level * total // 1000, device=latents.device)
-            noise = torch.randn(latents.shape, generator=draws).to(latents)
-            noisy = noise_latents(latents, noise, turned.alphas_cumprod[timesteps].to(latents))
-            predicted = turned.predict_conditional(noisy, timesteps, rays)
-            errors.append((predicted - noise).square().mean().item())
-        return sum(errors)
-
-    return min(HEADINGS, key=error)
 
 
 DESCRIBING_TIMESTEPS = (300, 500, 700, 850)  # of 1000: shapes at the high ones, materials at the low

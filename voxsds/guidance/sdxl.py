@@ -47,7 +47,6 @@ class SdxlTeacher:
     vocabulary: frozenset[str] | None
     conditioning: Conditioning
     knows_camera: bool
-    heading: float = 0.0  # of the world, to those that it was taught: degrees from east to south
 
     @classmethod
     def load(cls, settings: TeacherSettings, prompt: str, cache: Path, device: str = "cpu") -> "SdxlTeacher":
@@ -106,10 +105,6 @@ class SdxlTeacher:
             ),
         )
 
-    def turned(self, heading: float) -> "SdxlTeacher":
-        """The same teacher for a world that is turned so far, degrees from east to south."""
-        return replace(self, heading=heading)
-
     @property
     def resolution(self) -> int:
         return self.settings.resolution
@@ -152,7 +147,7 @@ class SdxlTeacher:
         usual = self.conditioning.time_ids[1]
         if rays is None or not self.knows_camera:
             return usual.expand(views, -1)
-        return camera_ids(towards_camera(rays, self.heading).to(usual), float(usual[0]))
+        return camera_ids(towards_camera(rays).to(usual), float(usual[0]))
 
     def _predict(self, noisy: Tensor, timesteps: Tensor, time_ids: Tensor, first: int) -> list[Tensor]:
         """The predictions under the conditioning's rows from `first` on, from one forward; or one a view."""

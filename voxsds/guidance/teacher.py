@@ -83,20 +83,6 @@ class Promptable(Protocol):
         ...
 
 
-@runtime_checkable
-class Directed(Protocol):
-    """A teacher that may know from where a view looks, and so which way round a world lies."""
-
-    @property
-    def knows_camera(self) -> bool:
-        """Whether it was taught so."""
-        ...
-
-    def turned(self, heading: float) -> Teacher:
-        """The same teacher for a world that is turned so far, degrees from east to south."""
-        ...
-
-
 Method = Literal["sds", "bridge", "jump"]
 
 

@@ -7,8 +7,6 @@ every view of a world of "a lake between hills" may have its lake somewhere else
 MVDream (arXiv 2308.16512) tells its denoiser the camera to the same end.
 """
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,17 +16,13 @@ from voxsds.rays import RayBundle
 SCALE = 64.0  # of a component: -1..1 becomes 0..128, about the numbers that stand there otherwise
 
 
-def towards_camera(rays: RayBundle, heading: float = 0.0) -> Float[Tensor, "views 3"]:
+def towards_camera(rays: RayBundle) -> Float[Tensor, "views 3"]:
     """Unit vectors from what the middle of each image shows to its camera: east, up, south.
 
-    `heading` is how far the world is turned, degrees from east to south; the vectors are those of a world
-    that is not. A camera in the east looks from (1, 0, 0), at heading 90 from (0, 0, -1).
+    A level camera in the east, which looks west, has (1, 0, 0).
     """
     middle = rays.basis.new_tensor([rays.width / 2, rays.height / 2, 1.0])
-    forward = torch.nn.functional.normalize(rays.basis @ middle, dim=-1)
-    east, up, south = (-forward).unbind(-1)
-    cos, sin = math.cos(math.radians(heading)), math.sin(math.radians(heading))
-    return torch.stack([cos * east + sin * south, up, cos * south - sin * east], dim=-1)
+    return -torch.nn.functional.normalize(rays.basis @ middle, dim=-1)
 
 
 def camera_ids(towards: Float[Tensor, "views 3"], native: float) -> Float[Tensor, "views 6"]:

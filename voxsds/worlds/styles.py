@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from voxsds.worlds.attributes import HELD_OUT, USUAL, VARIED, Mix
+from voxsds.worlds.attributes import HELD_OUT, VARIED, Mix
 from voxsds.worlds.wordings import EVALUATOR_SYNONYMS, TEACHER_SYNONYMS, Words, with_synonyms
 
 
@@ -94,7 +94,7 @@ EVALUATOR = Style(
     amplitude=(0.75, 1.3),
     degraded_share=0.12,
     held_out=frozenset(),
-    mix=USUAL,
+    mix=VARIED,
     canonical_share=0.15,
     core_share=0.4,
     words=with_synonyms(EVALUATOR_SYNONYMS),
