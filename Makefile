@@ -42,10 +42,9 @@ format: env  ## rewrite the code in the project's format
 	ruff format $(LINTED)
 	ruff check --fix $(LINTED)
 
-bench: env  ## agreement and speed of the renderers, then the eight prompts
+bench: env  ## agreement and speed of the renderers
 	python -m benchmarks.parity
 	python -m benchmarks.render
-	python -m benchmarks.prompts
 
 suite: env  ## all prompts on both maps, and what they are compared with: hours on two cores
 	python -m benchmarks.suite

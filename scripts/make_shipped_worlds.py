@@ -9,7 +9,7 @@ is compared with them, but by three.js in a headless Chromium (see scripts/photo
 
 import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from voxsds.worlds import TEACHER, Attributes, Structure, build
 REPOSITORY = Path(__file__).parent.parent
 VIEWS = 24
 IMAGE_SIZE = 256  # pixels
+STYLE = replace(TEACHER, faced=False, offset_sd=3.0)  # as the first teacher's worlds were
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ SHIPPED = {
 
 def shipped_world(shipped: Shipped) -> BlockMap:
     """The world as a map, lifted onto its stone."""
-    blocks = build(shipped.attributes, np.random.default_rng(shipped.seed), TEACHER, shipped.size).blocks
+    blocks = build(shipped.attributes, np.random.default_rng(shipped.seed), STYLE, shipped.size).blocks
     top = blocks.shape[1] - shipped.lift
     if blocks[:, top:].any():
         raise ValueError(

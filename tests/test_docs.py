@@ -82,7 +82,7 @@ def test_an_experiment_runs_what_its_parameters_change_and_can_be_compared(
     compared = ["--json", "main", "slower"]
     params = json.loads(run(checkout, "dvc", "params", "diff", *compared).stdout)
     lr = params["params.yaml"]["lr"]
-    assert (lr["old"], lr["new"]) == (0.05, 0.02)
+    assert (lr["old"], lr["new"]) == (0.03, 0.02)
     metrics = json.loads(run(checkout, "dvc", "metrics", "diff", *compared).stdout)
     assert "quality.probe_eps.end" in metrics["out_local/report/metrics.json"]
     assert run(checkout, "git", "log", "--format=%s").stdout.split("\n")[0] == "first run"

@@ -17,6 +17,7 @@ GAPS = (2, 6)  # blocks between two structures: at least, and where there is roo
 # south, the sea is in the west and a lake west of what stands beside it, structures stand in a row from north
 # to south, the third in the east of it, and doors open to north and south.
 FACED_AXIS = 1  # of a row: z
+FACED_SPREAD = 0.12  # radians, standard deviation of the direction of what runs from north to south
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,17 @@ from voxsds.worlds import lines
 from voxsds.worlds.attributes import MATERIALS, WATERY, Attributes, Structure, sample_attributes
 from voxsds.worlds.captions import caption
 from voxsds.worlds.degrade import with_floating_blocks, with_fog, with_holes, with_noise
-from voxsds.worlds.layout import LINES, Item, growth, measures, placed, scattered, template_of, templates
+from voxsds.worlds.layout import (
+    FACED_SPREAD,
+    LINES,
+    Item,
+    growth,
+    measures,
+    placed,
+    scattered,
+    template_of,
+    templates,
+)
 from voxsds.worlds.structures import stamp
 from voxsds.worlds.styles import Style
 from voxsds.worlds.terrain import REFERENCE, Ground, Terrain, flattened, layered, relief_of
@@ -110,7 +120,7 @@ def _ground(
     if any(s.kind == "wall" for s in attributes.structures) and rng.random() < 0.7:
         angle = rng.integers(4) * np.pi / 2
     if style.faced:
-        angle = rng.normal(0, 0.12)
+        angle = rng.normal(0, FACED_SPREAD)
     reach = max((max(item.extent) for item in items), default=0) / 2
     focus = site
     if attributes.relief in ("hill", "mountain", "island") and items:
