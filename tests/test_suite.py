@@ -87,13 +87,8 @@ def test_overrides_reach_their_place_and_nothing_else():
 def test_every_ablation_is_a_recipe(name):
     job = Job(name, CASE, with_overrides(PARAMS, read_ablations()[name].set))
     recipe = read_recipe(job.settings())
-    outside = (
-        "default",
-        "no-repaint",
-        "no-level-16",
-        "levels-to-4",
-        "one-level",
-    )  # of the recipe of the training
+    # Of the recipe of the training:
+    outside = ("default", "no-repaint", "no-level-16", "levels-to-4", "one-level")
     assert recipe.seed == 7 and recipe.teacher.source_prompt == "a grassy hill"
     assert (recipe == read_recipe(Job("x", CASE, PARAMS).settings())) == (name in outside)
 

@@ -75,9 +75,9 @@ def test_records_hold_the_planned_figures():
 
 
 def test_schedules_end_with_the_last_step():
-    *_, last = train(run := short(steps=8))
+    *_, last = train(run := short(steps=8, lr=0.05))
     assert last.temperature == 0.15 and last.occupancy_temperature == 0.1
-    assert last.lr == pytest.approx(0.003) and last.probe is not None
+    assert last.lr == pytest.approx(0.005) and last.probe is not None
     assert run.temperatures() == {"occupancy_temperature": 0.1, "material_temperature": 0.15}
 
 
@@ -127,7 +127,7 @@ def test_the_probe_falls_when_the_world_is_right():
 
 
 def test_what_no_ray_reaches_stays_whatever_the_penalty():
-    rules = recipe(steps=20, penalties=Penalties(10.0, 0.0, 0.0, 10.0, 0.0))
+    rules = recipe(lr=0.05, steps=20, penalties=Penalties(10.0, 0.0, 0.0, 10.0, 0.0))
     run = training(house_on_grass(), house_on_grass(), rules, size=SIZE, levels=(1,))
     before = run.grid.occupancy_logits.detach().clone()
     for _ in train(run):
@@ -135,7 +135,7 @@ def test_what_no_ray_reaches_stays_whatever_the_penalty():
     moved = run.grid.occupancy_logits.detach() - before
     hidden = run.reach == 0
     assert hidden.sum() > 100 and (moved[hidden] == 0).all()
-    assert moved[run.reach == 1].min() < -0.2
+    assert moved[run.reach == 1].min() < -0.3
 
 
 def test_patchwork_is_in_no_voxel_louder_than_its_limit():

@@ -336,9 +336,7 @@ def test_every_prompt_is_well_covered(style):
         assert len(same) >= 0.025 * len(drawn), prompt  # 3 % expected, 2 sigma of 3000 below
 
 
-@pytest.mark.parametrize(
-    "mix, bare, several", [(USUAL, 0.185, 0.2), (VARIED, 0.2, 0.28)], ids=["usual", "varied"]
-)
+@pytest.mark.parametrize("mix, bare, several", [(USUAL, 0.185, 0.2), (VARIED, 0.2, 0.28)], ids=MIXES)
 def test_worlds_have_none_one_or_two_structures_in_the_right_shares(mix, bare, several):
     rng = np.random.default_rng(1)
     drawn = [sample_attributes(rng, frozenset(), 0.12, mix) for _ in range(3000)]
