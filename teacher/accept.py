@@ -21,6 +21,7 @@ from teacher.data import CaptionedRenders, load_renders, to_unit
 from teacher.optimization import start_processes
 from teacher.train_vae import reconstruction_psnr
 from voxsds.files import read_json, write_image, write_json
+from voxsds.guidance.viewpoint import size_ids
 from voxsds.materials import DEFAULT_PALETTE
 from voxsds.params import read_params, read_section
 from voxsds.shading import SKY, lit_faces
@@ -166,8 +167,7 @@ def prediction_errors(
     latents = pipeline.vae.encode(to_unit(data.images[chosen]).to(device)).latent_dist.mean
     latents = latents * pipeline.vae.config.scaling_factor
     captions = [data.captions[image // data.views][0] for image in chosen.tolist()]
-    size = float(data.images.shape[-1])
-    time_ids = torch.tensor([[size, size, 0, 0, size, size]], device=device).expand(len(captions), -1)
+    time_ids = size_ids(data.images.shape[-1]).to(device).expand(len(captions), -1)
     context, empty, pooled, empty_pooled = pipeline.encode_prompt(
         captions, negative_prompt=[""] * len(captions), do_classifier_free_guidance=True
     )

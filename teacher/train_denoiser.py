@@ -19,7 +19,7 @@ from teacher.data import CaptionedRenders, load_renders, to_unit, token_table
 from teacher.optimization import Descent, Fit, start_processes, training_arguments
 from teacher.tokenizer import train_tokenizer
 from voxsds.files import write_json
-from voxsds.guidance.viewpoint import camera_ids
+from voxsds.guidance.viewpoint import camera_ids, size_ids
 from voxsds.params import read_params, read_section
 
 
@@ -192,9 +192,8 @@ class Batches:
         self.ids = token_table(tokenizer, data.captions).to(latents.device)
         self.blank = token_table(tokenizer, [[""]]).to(latents.device)[0, 0]
         self.train = data.train_images.to(latents.device)
-        size = float(data.images.shape[-1])
-        self.told = camera_ids(data.towards.to(latents.device), size)
-        self.untold = torch.tensor([size, size, 0, 0, size, size], device=latents.device)
+        self.untold = size_ids(data.images.shape[-1]).to(latents.device)
+        self.told = camera_ids(data.towards, self.untold)
 
     def draw(
         self,

@@ -15,7 +15,7 @@ from voxsds.cameras import Frame
 from voxsds.field import solid_field
 from voxsds.guidance.sds import noise_latents
 from voxsds.guidance.sdxl import SdxlTeacher
-from voxsds.guidance.viewpoint import camera_ids, towards_camera
+from voxsds.guidance.viewpoint import camera_ids, size_ids, towards_camera
 from voxsds.materials import STONE, WATER
 from voxsds.params import read_params
 from voxsds.poses import PoseLaw, orbit_pose
@@ -40,7 +40,7 @@ def test_directions_are_those_of_the_orbit():
 
 
 def test_the_six_numbers_hold_the_direction_where_sdxl_has_width_and_crop():
-    (row,) = camera_ids(torch.tensor([[-1.0, 0.5, 0.0]]), 128.0).tolist()
+    (row,) = camera_ids(torch.tensor([[-1.0, 0.5, 0.0]]), size_ids(128)).tolist()
     assert row == [128, 96, 0, 64, 128, 128]
 
 

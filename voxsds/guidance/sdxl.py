@@ -147,7 +147,7 @@ class SdxlTeacher:
         usual = self.conditioning.time_ids[1]
         if rays is None or not self.knows_camera:
             return usual.expand(views, -1)
-        return camera_ids(towards_camera(rays).to(usual), float(usual[0]))
+        return camera_ids(towards_camera(rays), usual)
 
     def _predict(self, noisy: Tensor, timesteps: Tensor, time_ids: Tensor, first: int) -> list[Tensor]:
         """The predictions under the conditioning's rows from `first` on, from one forward; or one a view."""

@@ -17,6 +17,7 @@ from transformers.utils import logging
 
 from voxsds.files import atomic_path
 from voxsds.guidance.source import PipelineFolder
+from voxsds.guidance.viewpoint import size_ids
 from voxsds.guidance.weights import require_all
 
 logging.disable_progress_bar()  # of files that take milliseconds
@@ -161,7 +162,5 @@ def encode_conditioning(
     return Conditioning(
         context=torch.stack([embedding.context for embedding in pair]).to(device),
         pooled=torch.stack([embedding.pooled for embedding in pair]).to(device),
-        time_ids=torch.tensor(
-            [[native, native, 0, 0, native, native]] * 2, dtype=torch.float32, device=device
-        ),
+        time_ids=size_ids(native).repeat(2, 1).to(device),
     )

@@ -25,8 +25,14 @@ def towards_camera(rays: RayBundle) -> Float[Tensor, "views 3"]:
     return -torch.nn.functional.normalize(rays.basis @ middle, dim=-1)
 
 
-def camera_ids(towards: Float[Tensor, "views 3"], native: float) -> Float[Tensor, "views 6"]:
-    """The six numbers for views from there; `native` is the side of the teacher's images, pixels."""
-    east, up, south = (SCALE * (1 + towards)).unbind(-1)
-    size = torch.full_like(east, native)
-    return torch.stack([size, up, east, south, size, size], dim=-1)
+def size_ids(native: int) -> Float[Tensor, "6"]:
+    """The usual six numbers, of a whole picture; `native` is the side of the teacher's images, pixels."""
+    return torch.tensor([native, native, 0, 0, native, native], dtype=torch.float32)
+
+
+def camera_ids(towards: Float[Tensor, "views 3"], usual: Float[Tensor, "6"]) -> Float[Tensor, "views 6"]:
+    """The six numbers for views from there: the direction stands in the second to the fourth of the usual."""
+    east, up, south = (SCALE * (1 + towards.to(usual))).unbind(-1)
+    ids = usual.repeat(len(towards), 1)
+    ids[:, 1:4] = torch.stack([up, east, south], dim=-1)
+    return ids
