@@ -25,7 +25,7 @@ class Style:
     sizes: Mapping[str, Sizes]
     offset_sd: float  # blocks of 32, of the structures from the middle
     offset_limit: float
-    faced: bool  # all worlds lie the same way round: see `layout.FACED`
+    faced: bool  # all worlds lie the same way round: see `layout.FACED_AXIS`
     roughness: tuple[float, float]
     amplitude: tuple[float, float]
     degraded_share: float
