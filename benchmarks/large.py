@@ -24,15 +24,13 @@ from voxsds.distributed import ALONE, own_device
 from voxsds.field import solid_field
 from voxsds.files import write_image, write_json
 from voxsds.grid import GridSettings
-from voxsds.guidance.needs import needs_of
 from voxsds.maps import BlockMap
 from voxsds.materials import DEFAULT_PALETTE, DIRT, GRASS, STONE
 from voxsds.memory import Load, free_bytes
 from voxsds.params import read_params, read_section
 from voxsds.poses import PoseLaw, orbit_pose
 from voxsds.rays import ray_bundle
-from voxsds.recipe import Recipe
-from voxsds.render import choose_backend, render
+from voxsds.render import render
 from voxsds.shading import lit_faces
 
 Shape = tuple[int, int, int]
@@ -72,20 +70,12 @@ class Watch:
         return None if peak is None else round((peak - self.before) * MB / 1e9, 3)
 
 
-def estimate(world: BlockMap, grid: GridSettings, recipe: Recipe, device: torch.device) -> Load:
-    x, y, z = world.blocks.shape
-    backend = choose_backend(recipe.render.backend, device)
-    teacher, needs = recipe.teacher, needs_of(recipe.teacher)
-    patchwork, limited = recipe.train.penalties.patchwork > 0, recipe.train.patchwork_limit is not None
-    size = (x, y, z), len(world.palette), grid.levels_of(world.blocks.shape)
-    return Load(*size, backend, recipe.train.views, teacher, needs, patchwork, limited)
-
-
 def trained(params: dict[str, Any], shape: Shape, steps: int) -> dict[str, Any]:
     """Some steps of a training, with its peak of memory."""
     device, world = torch.device(own_device()), hills(shape)
     recipe = plain_recipe(params, steps)
-    load = estimate(world, read_section(params, "grid", GridSettings), recipe, device)
+    levels = read_section(params, "grid", GridSettings).levels_of(shape)
+    load = Load.of(recipe, shape, len(world.palette), levels, device)
     load.require(free_bytes(str(device), 1), str(device))
     took: list[float] = []
 

@@ -24,14 +24,12 @@ from voxsds.datasets import read_dataset
 from voxsds.distributed import RankLost, Ranks, joined, own_device, processes_here
 from voxsds.edit import EditSettings, limits_of, prompted_parts, restrain
 from voxsds.gridfile import GridFile, read_grid, read_outline, write_grid
-from voxsds.guidance.needs import needs_of
 from voxsds.guidance.teacher import Promptable, Teacher, TeacherSettings, load_teacher
 from voxsds.guidance.words import prompt_warning
 from voxsds.health import TrainingStopped
 from voxsds.memory import Load, free_bytes, grow_segments
 from voxsds.params import read_params, read_section, read_value
 from voxsds.recipe import Recipe, RenderSettings, TrainSettings
-from voxsds.render import choose_backend
 from voxsds.runlog import RunLog, follow, keep
 from voxsds.training import Part, Scene, Training
 from voxsds.views import CameraSettings
@@ -118,14 +116,8 @@ def parts_of(edit: EditSettings, teacher: Teacher, start: GridFile) -> list[Part
 
 def require_room(recipe: Recipe, device: str, ranks: Ranks) -> None:
     """ValueError, before anything large is read, where the memory of `device` is too small for the run."""
-    grid, views = read_outline(OUT / "grid"), -(-recipe.train.views // ranks.size)
-    backend = choose_backend(recipe.render.backend, torch.device(device))
-    load = Load(
-        *(grid.shape, grid.materials, grid.levels, backend, views),
-        *(recipe.teacher, needs_of(recipe.teacher)),
-        patchwork=recipe.train.penalties.patchwork > 0,
-        limited=recipe.train.patchwork_limit is not None,
-    )
+    grid = read_outline(OUT / "grid")
+    load = Load.of(recipe, grid.shape, grid.materials, grid.levels, torch.device(device), ranks.size)
     load.require(free_bytes(device, processes_here()), device)
 
 

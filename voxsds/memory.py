@@ -19,8 +19,10 @@ from dataclasses import dataclass, replace
 import psutil
 import torch
 
-from voxsds.guidance.needs import Needs
+from voxsds.guidance.needs import Needs, needs_of
 from voxsds.guidance.teacher import TeacherSettings
+from voxsds.recipe import Recipe
+from voxsds.render import choose_backend
 from voxsds.render.numba_cpu import PARTS
 
 NUMBER = 4  # bytes
@@ -42,6 +44,29 @@ class Load:
     needs: Needs  # the teacher's
     patchwork: bool = False  # penalised
     limited: bool = False  # that penalty is
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Recipe,
+        shape: Shape,
+        materials: int,
+        levels: tuple[int, ...],
+        device: torch.device,
+        processes: int = 1,  # that share a step's views
+    ) -> "Load":
+        """That of a training by `recipe` on `device`."""
+        return cls(
+            shape=shape,
+            materials=materials,
+            levels=levels,
+            backend=choose_backend(recipe.render.backend, device),
+            views=-(-recipe.train.views // processes),
+            teacher=recipe.teacher,
+            needs=needs_of(recipe.teacher),
+            patchwork=recipe.train.penalties.patchwork > 0,
+            limited=recipe.train.patchwork_limit is not None,
+        )
 
     @property
     def parts(self) -> dict[str, int]:
