@@ -77,6 +77,16 @@ def test_other_names_mean_the_same(tmp_path, first, to_out, down, up):
 
 
 @pytest.mark.parametrize(
+    "oldest, module", [("to_q", "to_q"), ("to_k", "to_k"), ("to_v", "to_v"), ("to_out", "to_out_0")]
+)
+@pytest.mark.parametrize("prefix", ["", "unet."])
+def test_the_oldest_names_are_those_of_an_attention_s_layers(prefix, oldest, module):
+    for old, part in (("down", "lora_down"), ("up", "lora_up")):
+        name = f"{prefix}down_blocks.0.attn1.processor.{oldest}_lora.{old}.weight"
+        assert kohya_name(name) == f"lora_unet_down_blocks_0_attn1_{module}.{part}.weight"
+
+
+@pytest.mark.parametrize(
     "changes, message",
     [
         ({"lora_te1_text.lora_down.weight": torch.ones(1, 1)}, "lora_te1_text is no layer of it"),

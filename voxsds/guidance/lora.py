@@ -2,7 +2,8 @@
 
 The names are those of Kohya's trainer with diffusers' names of the modules:
 `lora_unet_<module>.lora_down.weight`, `.lora_up.weight` and `.alpha`, dots of the module as underscores.
-Those that diffusers and PEFT write, `unet.<module>.lora_A.weight` or `.lora.down.weight`, mean the same.
+Those that diffusers and PEFT write, `unet.<module>.lora_A.weight` or `.lora.down.weight`, mean the same, and
+so do diffusers' oldest, `<attention>.processor.to_q_lora.down.weight`.
 """
 
 import re
@@ -20,6 +21,7 @@ _DOTTED = re.compile(
     r"(?:unet\.|base_model\.model\.)?(?P<module>(?!lora_).+)\."
     r"(?:(?P<down>lora_A|lora\.down)|lora_B|lora\.up)\.weight"
 )
+_OLDEST = re.compile(r"processor\.(to_[qkv]|to_out\.0)_lora\.")  # for "to_q.lora."
 
 
 def lora_change(
@@ -36,7 +38,8 @@ def lora_change(
 
 def kohya_name(name: str) -> str:
     """A name in Kohya's format: "lora_unet_a_b.lora_down.weight" for "unet.a.b.lora_A.weight"."""
-    if (parts := _DOTTED.fullmatch(name)) is None:
+    dotted = _OLDEST.sub(r"\1.lora.", name.replace("to_out_lora", "to_out.0_lora"))
+    if (parts := _DOTTED.fullmatch(dotted)) is None:
         return name
     return f"{PREFIX}{parts['module'].replace('.', '_')}.{PARTS[0] if parts['down'] else PARTS[1]}"
 
