@@ -117,6 +117,7 @@ def test_a_schedule_without_betas_is_refused(copy):
     [
         ({"t_min": (0.5, 0.6)}, r"t_min \[0.5, 0.6\] and t_max"),
         ({"t_max": (1.2, 0.5)}, "t_max"),
+        ({"t_min": None, "t_max": (0.55, 0.5)}, r"t_min \[0.6, 0.02\]"),
         ({"guidance_scale": -1.0}, "guidance_scale is -1.0"),
         ({"pixel_clip": 0.0}, "null switches it off"),
         ({"resolution": 0}, "resolution is 0"),
@@ -125,6 +126,16 @@ def test_a_schedule_without_betas_is_refused(copy):
 def test_settings_out_of_range_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         teacher_settings("models/tiny", **changes)
+
+
+@pytest.mark.parametrize(
+    "shape, floor", [((32, 24, 32), (0.45, 0.02)), ((48, 63, 40), (0.45, 0.02)), ((64, 24, 8), (0.6, 0.02))]
+)
+def test_much_noise_is_asked_for_longer_in_large_worlds(shape, floor):
+    ends = {"t_max": (0.98, 0.5)}
+    assert teacher_settings("models/tiny", t_min=None, **ends).noise_levels(shape) == (floor, ends["t_max"])
+    given = teacher_settings("models/tiny", t_min=(0.3, 0.1), **ends)
+    assert given.noise_levels(shape) == ((0.3, 0.1), ends["t_max"])
 
 
 def test_latent_range_and_words_are_read_from_the_folder(copy, cache):

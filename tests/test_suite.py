@@ -25,6 +25,7 @@ from voxsds.materials import AIR, DEFAULT_PALETTE, GRASS, SNOW
 from voxsds.metrics import EditCounts, count_edits
 from voxsds.params import read_params
 from voxsds.poses import orbit_pose
+from voxsds.recipe import Span
 from voxsds.worlds import EVALUATOR, TEACHER, known_words, words
 
 PARAMS = read_params("params.yaml")
@@ -96,8 +97,8 @@ def test_every_ablation_is_a_recipe(name):
 def test_the_plan_is_run_as_written():
     recipe = read_recipe(Job("plan", CASE, with_overrides(PARAMS, read_ablations()["plan"].set)).settings())
     assert (recipe.lr, recipe.teacher.guidance_scale, recipe.render.threshold) == (0.01, 7.5, 0.01)
-    assert (recipe.teacher.t_min[0], recipe.teacher.t_max[0]) == (0.02, 0.98)
-    assert recipe.train.material_temperature.start, recipe.train.material_temperature.end == (2.0, 0.5)
+    assert recipe.teacher.noise_levels(SHAPE) == ((0.02, 0.02), (0.98, 0.98))
+    assert recipe.train.material_temperature == Span(2.0, 0.5)
     assert asdict(recipe.train.penalties) == {
         "sparsity": 0.001, "entropy": 0.0001, "smoothness": 0.0, "binarisation": 0.0,
         "patchwork": 0.0,

@@ -110,8 +110,9 @@ class Training:
             **asdict(settings.occupancy_temperature), steps=self._soft_steps
         )
         self.material_temperature = Geometric(**asdict(settings.material_temperature), steps=self._soft_steps)
-        self.t_min = Linear(*recipe.teacher.t_min, steps=self._soft_steps)
-        self.t_max = Linear(*recipe.teacher.t_max, steps=self._soft_steps)
+        least, largest = recipe.teacher.noise_levels(grid.shape)
+        self.t_min = Linear(*least, steps=self._soft_steps)
+        self.t_max = Linear(*largest, steps=self._soft_steps)
         self.guidance = Linear(*recipe.teacher.guidance, steps=self._soft_steps)
         self.camera_draws = np.random.default_rng([recipe.seed, 0])
         self.timestep_draws, self.noise_draws = _generator(recipe.seed, 1), _generator(recipe.seed, 2)

@@ -7,8 +7,11 @@ from typing import Literal, Protocol, assert_never, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from voxsds.grid import LARGE
 from voxsds.guidance.sds import WeightKind
 from voxsds.rays import RayBundle
+
+FLOOR, FLOOR_OF_LARGE = (0.45, 0.02), (0.6, 0.02)  # of the noise levels, where none is given
 
 
 @runtime_checkable
@@ -109,8 +112,8 @@ class TeacherSettings:
     guidance_end: float | None  # the scale at the last step, to which it falls linearly; null: the same
     guidance_rescale: float  # how far guided predictions get the contrast of unguided ones back, 0..1
     weight: WeightKind
-    t_min: tuple[float, float]  # noise levels as shares of the schedule, at the first and the last step
-    t_max: tuple[float, float]  # likewise
+    t_min: tuple[float, float] | None  # noise levels, see `noise_levels`; None: chosen by the world's size
+    t_max: tuple[float, float]
     timesteps: tuple[int, ...] | None  # the only ones to ask at; null: all
     clamp: bool  # keep clean estimates in the range of the latents of real images
     pixel_clip: float | None  # limit of an image's gradient per pixel, in 90th percentiles
@@ -120,6 +123,7 @@ class TeacherSettings:
 
     def __post_init__(self) -> None:
         """ValueError with all that is out of range."""
+        floor = FLOOR_OF_LARGE if self.t_min is None else self.t_min
         wrong = [
             message
             for holds, message in (
@@ -138,8 +142,8 @@ class TeacherSettings:
                     f"guidance_rescale is {self.guidance_rescale}, must be from 0 to 1",
                 ),
                 (
-                    all(0 <= low <= high <= 1 for low, high in zip(self.t_min, self.t_max, strict=True)),
-                    f"t_min {list(self.t_min)} and t_max {list(self.t_max)} must satisfy "
+                    all(0 <= low <= high <= 1 for low, high in zip(floor, self.t_max, strict=True)),
+                    f"t_min {list(floor)} and t_max {list(self.t_max)} must satisfy "
                     "0 <= t_min <= t_max <= 1",
                 ),
                 (
@@ -156,6 +160,17 @@ class TeacherSettings:
     def guidance(self) -> tuple[float, float]:
         """The guidance scale at the first and at the last step."""
         return self.guidance_scale, self.guidance_scale if self.guidance_end is None else self.guidance_end
+
+    def noise_levels(self, shape: tuple[int, ...]) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The least and the largest noise level as shares of the schedule, each at the first and last step.
+
+        Much noise asks for a world's broad outlines. Ground is taken away from outside in, so where it is
+        twice as many voxels deep they have to be asked for longer; in a small world that time would only
+        flatten what is there.
+        """
+        if self.t_min is not None:
+            return self.t_min, self.t_max
+        return FLOOR_OF_LARGE if max(shape) >= LARGE else FLOOR, self.t_max
 
     @property
     def opposite(self) -> str | None:
