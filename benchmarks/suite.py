@@ -57,8 +57,8 @@ def suite_jobs(params: Params, overrides: Params, cases: Sequence[Case], with_ba
     jobs = [Job(MAIN, case, changed) for case in cases]
     if with_baselines:
         plan = with_overrides(params, read_ablations()["plan"].set)
-        # Colours are no choice between materials: there is nothing whose entropy could be lowered.
-        free = with_overrides(changed, {"train.penalties.entropy": 0.0})
+        # Colours are no choice between materials: no entropy to lower, and no blocks to tidy.
+        free = with_overrides(changed, {"train.penalties.entropy": 0.0, "train.tidy": 0.0})
         for case in first_seeds(cases):
             jobs += [Job(PLAN, case, plan), Job(FREE, case, free, colours="free")]
     return jobs

@@ -11,7 +11,7 @@ from tests.helpers.edit import FRAME, SHAPE, house_on_grass, recipe, tower_on_sn
 from voxsds.guidance.oracle import OracleTeacher
 from voxsds.health import PATIENCE, TrainingStopped
 from voxsds.materials import PLANK, STONE
-from voxsds.recipe import Penalties, Span
+from voxsds.recipe import Decay, Penalties, Span
 from voxsds.training import PROBE_TIMESTEPS, Training, train
 from voxsds.views import ORBIT, jittered
 
@@ -92,6 +92,18 @@ def test_the_last_steps_draw_plain_blocks_and_go_on_learning():
     soft = short(steps=2)
     list(train(soft))
     assert len(soft.field().opacity.unique()) > 2  # at the end too, where no step was straight through
+
+
+def test_both_temperatures_fall_at_once_in_the_last_steps():
+    ends = {"occupancy_temperature": Span(1.0, 0.1), "material_temperature": Span(2.0, 0.2)}
+    run = short(steps=5, freeze=Decay(0.5, 0.4), **ends)
+    records = list(train(run))
+    slow = [10 ** (-step / 4) for step in range(5)]
+    expected = [t * (0.5 if step >= 3 else 1.0) for step, t in enumerate(slow)]
+    assert [record.occupancy_temperature for record in records] == pytest.approx(expected)
+    assert [record.temperature for record in records] == pytest.approx([2 * t for t in expected])
+    assert run.settings.last_temperatures == pytest.approx((0.05, 0.1)) == tuple(run.temperatures().values())
+    assert short(steps=5, freeze=Decay(0.5, 0.1), **ends).settings.last_temperatures == (0.1, 0.2)
 
 
 @pytest.mark.parametrize("share, left", [(0.5, False), (0.0, True)])
@@ -235,6 +247,8 @@ def test_counts_that_are_not_positive_are_named():
         recipe(steps=0, views=-1)
     with pytest.raises(ValueError, match="straight_through is 1.5; give a share"):
         recipe(straight_through=1.5)
+    with pytest.raises(ValueError, match=r"freeze is 0.0 over 0.05 of the steps; give a positive factor"):
+        recipe(freeze=Decay(0.0, 0.05))
 
 
 def test_views_come_from_all_three_kinds():

@@ -19,7 +19,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Decay:
-    """The learning rate times `factor` over the last `share` of the steps."""
+    """A value times `factor` over the last `share` of the steps."""
 
     factor: float
     share: float
@@ -52,9 +52,10 @@ class TrainSettings:
     views: int  # rendered per step
     betas: tuple[float, float]  # Adam's
     epsilon: float  # Adam's; far under any gradient, or faint voxels would be held back
-    decay: Decay
+    decay: Decay  # of the learning rate
     occupancy_temperature: Span  # geometric
     material_temperature: Span  # geometric
+    freeze: Decay  # of both temperatures: nothing stays half decided, see `last_temperatures`
     straight_through: float  # share of the steps, the last ones, that draw plain blocks
     hard_phase: float  # share of the steps, the last ones, in which single blocks are flipped; see flips.py
     tidy: float  # share of the steps, the last ones, in which the grid is tidied; see tidying.py
@@ -72,6 +73,18 @@ class TrainSettings:
         for name in ("straight_through", "hard_phase", "tidy"):
             if not 0 <= (share := getattr(self, name)) <= 1:
                 raise ValueError(f"train: {name} is {share}; give a share, 0 to 1")
+        for name, late in (("decay", self.decay), ("freeze", self.freeze)):
+            if late.factor <= 0 or not 0 <= late.share <= 1:
+                raise ValueError(
+                    f"train: {name} is {late.factor} over {late.share} of the steps; "
+                    "give a positive factor and a share from 0 to 1"
+                )
+
+    @property
+    def last_temperatures(self) -> tuple[float, float]:
+        """Of the occupancy and of the materials, at the last step."""
+        cold = self.freeze.factor if self.freeze.share * self.steps >= 1 else 1.0
+        return cold * self.occupancy_temperature.end, cold * self.material_temperature.end
 
 
 @dataclass(frozen=True)

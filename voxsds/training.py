@@ -34,7 +34,7 @@ from voxsds.materials import Palette
 from voxsds.rays import RayBundle, ray_bundle
 from voxsds.recipe import Recipe
 from voxsds.render import Rendering, render
-from voxsds.schedules import Geometric, Linear
+from voxsds.schedules import Geometric, Linear, StepDecay
 from voxsds.shading import lit_faces
 from voxsds.stepclock import StepClock
 from voxsds.tidying import tidy_grid
@@ -110,6 +110,7 @@ class Training:
             **asdict(settings.occupancy_temperature), steps=self._soft_steps
         )
         self.material_temperature = Geometric(**asdict(settings.material_temperature), steps=self._soft_steps)
+        self.freeze = StepDecay(1.0, **asdict(settings.freeze), steps=self._soft_steps)
         least, largest = recipe.teacher.noise_levels(grid.shape)
         self.t_min = Linear(*least, steps=self._soft_steps)
         self.t_max = Linear(*largest, steps=self._soft_steps)
@@ -144,6 +145,7 @@ class Training:
         step, settings = self.step, self.settings
         self.clock.start()
         statistics = self.grid.statistics(self.scene.palette.names)
+        temperatures = self.temperatures()
         if self._had_blocks:
             require_blocks(statistics, step)
         if step == self._soft_steps:
@@ -169,8 +171,8 @@ class Training:
         gradients = self._gradient_statistics(losses.touched(rendering.reach, field.opacity), drawn)
         record = StepRecord(
             step=step,
-            temperature=self.material_temperature.at(self._scheduled),
-            occupancy_temperature=self.occupancy_temperature.at(self._scheduled),
+            temperature=temperatures["material_temperature"],
+            occupancy_temperature=temperatures["occupancy_temperature"],
             lr=replace(self.recipe.learning_rate, steps=self._soft_steps).at(self._scheduled),
             camera_index=views[0][1],
             camera_indices=[index for _, index in views],
@@ -237,9 +239,10 @@ class Training:
 
     def temperatures(self) -> dict[str, float]:
         """Those at this point of the run; at its end, those of the last step."""
+        step, cold = self._scheduled, self.freeze.at(self._scheduled)
         return {
-            "occupancy_temperature": self.occupancy_temperature.at(self._scheduled),
-            "material_temperature": self.material_temperature.at(self._scheduled),
+            "occupancy_temperature": cold * self.occupancy_temperature.at(step),
+            "material_temperature": cold * self.material_temperature.at(step),
         }
 
     @torch.no_grad()
@@ -297,8 +300,7 @@ class Training:
         """What a bridge leads away from: the input map, drawn as sharp as the run ends."""
         if self.recipe.teacher.method != "bridge":
             return None
-        ends = self.settings.occupancy_temperature.end, self.settings.material_temperature.end
-        return self.grid.field(*ends)
+        return self.grid.field(*self.settings.last_temperatures)
 
     @torch.no_grad()
     def _start_latents(self, rays: RayBundle) -> Float[Tensor, "views channels rows columns"] | None:
@@ -315,8 +317,8 @@ class Training:
         teacher = self.teacher
         if self.scene.parts or teacher.vocabulary is None or not isinstance(teacher, Promptable):
             return 0.0
-        ends = self.settings.occupancy_temperature.end, self.settings.material_temperature.end
-        latents = teacher.encode(self._render(self.grid.field(*ends), self.probe_rays).rgba[:, :3])
+        field = self.grid.field(*self.settings.last_temperatures)
+        latents = teacher.encode(self._render(field, self.probe_rays).rgba[:, :3])
         said = describes(teacher.against_nothing(), latents, self.probe_rays)
         return float(self.ranks.agreed(int(said)))
 

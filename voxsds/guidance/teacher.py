@@ -143,8 +143,7 @@ class TeacherSettings:
                 ),
                 (
                     all(0 <= low <= high <= 1 for low, high in zip(floor, self.t_max, strict=True)),
-                    f"t_min {list(floor)} and t_max {list(self.t_max)} must satisfy "
-                    "0 <= t_min <= t_max <= 1",
+                    f"t_min {list(floor)} and t_max {list(self.t_max)} must satisfy 0 <= t_min <= t_max <= 1",
                 ),
                 (
                     self.pixel_clip is None or self.pixel_clip > 0,
