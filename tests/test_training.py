@@ -214,6 +214,12 @@ def test_a_gradient_that_is_not_finite_stops_the_run():
     assert equal(before, residuals(run))
 
 
+def test_a_world_that_is_quite_decided_freezes_without_gradient():
+    rules = recipe(steps=12, freeze=Decay(0.0001, 0.9))
+    *_, last = train(training(house_on_grass(), house_on_grass(), rules, size=SIZE))
+    assert last.step == 11 and last.gradient_stats["grad_max"] == 0
+
+
 def test_no_gradient_at_all_stops_the_run():
     no_penalty = Penalties(0.0, 0.0, 0.0, 0.0, 0.0)
     with pytest.raises(TrainingStopped, match="the gradient is zero") as stopped:

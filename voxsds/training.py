@@ -419,7 +419,8 @@ class Training:
         occupancy, material = self._gradients(drawn)
         statistics = gradient_statistics(occupancy, material, touched)
         require_finite_gradients(statistics, {"occupancy": occupancy, "material": material}, self.step)
-        self._still = self._still + 1 if statistics["grad_max"] == 0 else 0
+        frozen = self.freeze.at(self._scheduled) < 1  # and may be quite decided
+        self._still = self._still + 1 if statistics["grad_max"] == 0 and not frozen else 0
         require_movement(self._still, statistics, self.step)
         return statistics
 
