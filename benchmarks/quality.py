@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import summary
 from benchmarks.recipes import Ablation, read_ablations
 from voxsds.files import read_json, write_text
 
@@ -15,8 +16,9 @@ HEAD = """# What each part of the recipe is worth
 
 Written by `python -m benchmarks.ablations`; every figure is in `benchmarks/results/ablations`. A row is the
 suite (`benchmarks/prompts.yaml`), or as many of its runs as the second column says, under the shipped
-parameters but for what its last column names, all runs counted. With one seed a prompt, a difference of less
-than about 0.1 says nothing.
+parameters but for what its last column names, all runs counted. The third column is what the shipped
+parameters have on the same runs of the suite below. Two runs of the same differ by up to .8 in R-precision,
+means of nine by about .1: look at the defaults' own row.
 
 R-precision is the share of 24 held-out views of the exported blocks for which an independent evaluator picks
 the prompt among 100 captions: mean over the runs with the 95 % bootstrap interval, and the mean of the worst
@@ -46,6 +48,7 @@ WAYS = (  # key of a summary, form
 COLUMNS = (
     "recipe",
     "runs",
+    "shipped",
     "R-precision",
     "worst prompt",
     "PSNR, dB",
@@ -63,21 +66,21 @@ def write_page(page: Path, folder: Path, known: Mapping[str, Ablation]) -> None:
     if not found:
         raise ValueError(f"{folder} holds no results; run python -m benchmarks.ablations first")
     names = [*(name for name in known if name in found), *(name for name in found if name not in known)]
-    rows = [row(known[name].idea if name in known else name, found[name]) for name in names]
+    suite = read_json(path) if (path := folder.parent / "suite.json").is_file() else None
+    shipped = {run["name"]: run for run in main_runs(suite)} if suite else {}
+    rows = [row(known[name].idea if name in known else name, found[name], shipped) for name in names]
     machines = sorted({machine_line(content["machine"]) for content in found.values()})
     lines = [HEAD, *table(COLUMNS, rows), "", *(f"Machine: {line}" for line in machines), ""]
-    if (suite := folder.parent / "suite.json").is_file():
-        content = read_json(suite)
-        lines += [*by_prompt(content), *compared(content)]
+    if suite:
+        lines += [*by_prompt(suite), *compared(suite)]
     write_text(page, "\n".join(lines))
 
 
 def by_prompt(content: Mapping[str, Any]) -> list[str]:
     """The section about the whole suite: its figures, and those of each prompt on each map."""
     figures, prompts = content["summary"], {}
-    for run in content["runs"]:
-        if run["recipe"] == content["recipe"]["name"]:
-            prompts.setdefault((run["map"], run["prompt"]), []).append(run)
+    for run in main_runs(content):
+        prompts.setdefault((run["map"], run["prompt"]), []).append(run)
     rows = [
         [prompt, str(map_id), *(each(runs, key, form) for key, (_, form) in BY_PROMPT.items())]
         for (map_id, prompt), runs in sorted(prompts.items(), key=lambda entry: entry[0][0])
@@ -128,13 +131,21 @@ def each(runs: Sequence[Mapping[str, Any]], key: str, form: str) -> str:
     return ", ".join(number(run.get(key), form) for run in sorted(runs, key=lambda run: run["seed"]))
 
 
-def row(label: str, content: Mapping[str, Any]) -> list[str]:
-    """The figures of a recipe as text."""
+def main_runs(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Those of the recipe itself, without those that it is compared with."""
+    return [run for run in content["runs"] if run["recipe"] == content["recipe"]["name"]]
+
+
+def row(label: str, content: Mapping[str, Any], shipped: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The figures of a recipe as text; `shipped` are the suite's runs by their names."""
     figures = content["summary"]
+    runs = [shipped[run["name"]] for run in main_runs(content) if run["name"] in shipped]
+    same = summary(runs) if runs else None
     low, high = figures["r_precision_interval"]
     return [
         label,
         f"{figures['runs']}" + (f" ({figures['failed']} stopped)" if figures["failed"] else ""),
+        f"{same['r_precision']:.2f}, {number(same['soft_hard_psnr_db'], '.1f')} dB" if same else "–",
         f"{figures['r_precision']:.2f} ({low:.2f} to {high:.2f})",
         f"{figures['r_precision_worst_prompt']:.2f} {figures['worst_prompt']}",
         f"{number(figures['soft_hard_psnr_db'], '.1f')}, {number(figures['soft_hard_psnr_db_min'], '.1f')}",
