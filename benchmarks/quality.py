@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import summary
+from benchmarks.figures import Figures, summary
 from benchmarks.recipes import Ablation, read_ablations
 from voxsds.files import read_json, write_text
 
@@ -131,12 +131,12 @@ def each(runs: Sequence[Mapping[str, Any]], key: str, form: str) -> str:
     return ", ".join(number(run.get(key), form) for run in sorted(runs, key=lambda run: run["seed"]))
 
 
-def main_runs(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def main_runs(content: Mapping[str, Any]) -> list[Figures]:
     """Those of the recipe itself, without those that it is compared with."""
     return [run for run in content["runs"] if run["recipe"] == content["recipe"]["name"]]
 
 
-def row(label: str, content: Mapping[str, Any], shipped: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def row(label: str, content: Mapping[str, Any], shipped: Mapping[str, Figures]) -> list[str]:
     """The figures of a recipe as text; `shipped` are the suite's runs by their names."""
     figures = content["summary"]
     runs = [shipped[run["name"]] for run in main_runs(content) if run["name"] in shipped]
