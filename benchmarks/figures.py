@@ -106,10 +106,15 @@ def baselines(runs: Sequence[Figures], trained: Mapping[str, Sequence[Figures]])
     }
     for name, others in trained.items():
         if others:
-            same = {run["name"] for run in others}
-            here = [run.get("r_precision", 0.0) for run in runs if run["name"] in same]
+            here = [run.get("r_precision", 0.0) for run in on_cases_of(others, runs)]
             found[name] = {**summary(others), "r_precision_here": _over(mean, here)}
     return found
+
+
+def on_cases_of(others: Sequence[Figures], runs: Sequence[Figures]) -> list[Figures]:
+    """Those of `runs` whose cases the `others` ran on."""
+    names = {run["name"] for run in others}
+    return [run for run in runs if run["name"] in names]
 
 
 def _means(runs: Sequence[Figures], key: str) -> dict[str, float]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Figures, summary
+from benchmarks.figures import Figures, on_cases_of, summary
 from benchmarks.recipes import Ablation, read_ablations
 from voxsds.files import read_json, write_text
 
@@ -67,7 +67,7 @@ def write_page(page: Path, folder: Path, known: Mapping[str, Ablation]) -> None:
         raise ValueError(f"{folder} holds no results; run python -m benchmarks.ablations first")
     names = [*(name for name in known if name in found), *(name for name in found if name not in known)]
     suite = read_json(path) if (path := folder.parent / "suite.json").is_file() else None
-    shipped = {run["name"]: run for run in main_runs(suite)} if suite else {}
+    shipped = main_runs(suite) if suite else []
     rows = [row(known[name].idea if name in known else name, found[name], shipped) for name in names]
     machines = sorted({machine_line(content["machine"]) for content in found.values()})
     lines = [HEAD, *table(COLUMNS, rows), "", *(f"Machine: {line}" for line in machines), ""]
@@ -136,11 +136,11 @@ def main_runs(content: Mapping[str, Any]) -> list[Figures]:
     return [run for run in content["runs"] if run["recipe"] == content["recipe"]["name"]]
 
 
-def row(label: str, content: Mapping[str, Any], shipped: Mapping[str, Figures]) -> list[str]:
-    """The figures of a recipe as text; `shipped` are the suite's runs by their names."""
+def row(label: str, content: Mapping[str, Any], shipped: Sequence[Figures]) -> list[str]:
+    """The figures of a recipe as text; `shipped` are the suite's runs."""
     figures = content["summary"]
-    runs = [shipped[run["name"]] for run in main_runs(content) if run["name"] in shipped]
-    same = summary(runs) if runs else None
+    here = on_cases_of(main_runs(content), shipped)
+    same = summary(here) if here else None
     low, high = figures["r_precision_interval"]
     return [
         label,

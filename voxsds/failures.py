@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from voxsds.verdicts import LEAST_R_PRECISION
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -23,7 +25,6 @@ class Failure:
 LEAST_CHANGED = 0.01  # of the visible blocks
 MOST_NEEDLESS = 0.05  # of the visible blocks, where the start is already as asked
 RECOGNISED = 0.5  # R-precision from which on the prompt counts as understood
-DESCRIBED = 0.8  # and of the input map, from which on the prompt describes the start
 ONE_MATERIAL = 0.97  # share of the visible blocks
 MOST_HAZE = 0.1  # of the voxels that are drawn
 MOST_SPECKLE = 0.02  # of the visible blocks
@@ -43,7 +44,7 @@ def failures(figures: Mapping[str, Any]) -> tuple[Failure, ...]:
 def _edit_failures(figures: Mapping[str, Any]) -> tuple[tuple[bool, Failure], ...]:
     """Nothing changed, too much, or what must not."""
     seen, precision = figures["symptoms"], figures["quality"]["r_precision"]
-    described = precision["before"] >= DESCRIBED
+    described = precision["before"] >= LEAST_R_PRECISION
     return (
         (
             seen["changed"] < LEAST_CHANGED and not described,

@@ -80,10 +80,14 @@ class TrainSettings:
                     "give a positive factor and a share from 0 to 1"
                 )
 
+    def freezing(self, steps: int) -> StepDecay:
+        """How much colder than their spans both temperatures are, over a run of `steps` steps."""
+        return StepDecay(1.0, self.freeze.factor, self.freeze.share, steps)
+
     @property
     def last_temperatures(self) -> tuple[float, float]:
         """Of the occupancy and of the materials, at the last step."""
-        cold = self.freeze.factor if self.freeze.share * self.steps >= 1 else 1.0
+        cold = self.freezing(self.steps).at(self.steps - 1)
         return cold * self.occupancy_temperature.end, cold * self.material_temperature.end
 
 

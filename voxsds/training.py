@@ -34,7 +34,7 @@ from voxsds.materials import Palette
 from voxsds.rays import RayBundle, ray_bundle
 from voxsds.recipe import Recipe
 from voxsds.render import Rendering, render
-from voxsds.schedules import Geometric, Linear, StepDecay
+from voxsds.schedules import Geometric, Linear
 from voxsds.shading import lit_faces
 from voxsds.stepclock import StepClock
 from voxsds.tidying import tidy_grid
@@ -110,7 +110,7 @@ class Training:
             **asdict(settings.occupancy_temperature), steps=self._soft_steps
         )
         self.material_temperature = Geometric(**asdict(settings.material_temperature), steps=self._soft_steps)
-        self.freeze = StepDecay(1.0, **asdict(settings.freeze), steps=self._soft_steps)
+        self.freeze = settings.freezing(self._soft_steps)
         least, largest = recipe.teacher.noise_levels(grid.shape)
         self.t_min = Linear(*least, steps=self._soft_steps)
         self.t_max = Linear(*largest, steps=self._soft_steps)
@@ -145,7 +145,6 @@ class Training:
         step, settings = self.step, self.settings
         self.clock.start()
         statistics = self.grid.statistics(self.scene.palette.names)
-        temperatures = self.temperatures()
         if self._had_blocks:
             require_blocks(statistics, step)
         if step == self._soft_steps:
@@ -169,6 +168,7 @@ class Training:
         residual = self.ranks.gathered(said.residual, settings.views)
         self.clock.lap("render backward")
         gradients = self._gradient_statistics(losses.touched(rendering.reach, field.opacity), drawn)
+        temperatures = self.temperatures()
         record = StepRecord(
             step=step,
             temperature=temperatures["material_temperature"],
