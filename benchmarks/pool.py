@@ -9,6 +9,7 @@ from multiprocessing.sharedctypes import Synchronized
 import torch
 
 from benchmarks.runs import Job, Outcome, run
+from voxsds.memory import tune_allocators
 
 
 def outcomes(jobs: Sequence[Job], workers: int, device: str) -> Iterator[tuple[Job, Outcome]]:
@@ -18,6 +19,7 @@ def outcomes(jobs: Sequence[Job], workers: int, device: str) -> Iterator[tuple[J
     """
     threads = max(1, len(os.sched_getaffinity(0)) // workers)
     os.environ["NUMBA_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(threads)  # read at import
+    tune_allocators()
     errors = []
     spawning = get_context("spawn")  # not forking: CUDA and numba's threads do not survive it
     given = (threads, spawning.Value("i", 0))

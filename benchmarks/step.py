@@ -31,7 +31,7 @@ from voxsds.guidance.graphs import Replayed
 from voxsds.guidance.sdxl import SdxlTeacher, ask
 from voxsds.guidance.teacher import Method, TeacherSettings
 from voxsds.maps import read_map
-from voxsds.memory import grow_segments
+from voxsds.memory import tune_allocators
 from voxsds.params import read_params, read_section, read_value
 from voxsds.recipe import Recipe, RenderSettings, TrainSettings
 from voxsds.training import Scene, Training
@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/step.json"))
     arguments = parser.parse_args()
-    grow_segments()
+    tune_allocators()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     params = read_params(arguments.params)
     cases = [Case(px, scale) for px in arguments.px for scale in (1.0, GUIDED)]

@@ -27,7 +27,7 @@ from voxsds.gridfile import GridFile, read_grid, read_outline, write_grid
 from voxsds.guidance.teacher import Promptable, Teacher, TeacherSettings, load_teacher
 from voxsds.guidance.words import prompt_warning
 from voxsds.health import TrainingStopped
-from voxsds.memory import Load, free_bytes, grow_segments
+from voxsds.memory import Load, free_bytes, tune_allocators
 from voxsds.params import read_params, read_section, read_value
 from voxsds.recipe import Recipe, RenderSettings, TrainSettings
 from voxsds.runlog import RunLog, follow, keep
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     params = read_params(parser.parse_args().params)
     recipe = read_recipe(params)
-    grow_segments()
+    tune_allocators()
     lock = Path("out_local/ckpt/outputs.lock")  # of this checkout's outputs, whatever the run
     with joined() as ranks, hold(lock) if ranks.first else nullcontext():
         train(params, recipe, Path(f"datasets/{params['map_id']}"), ranks)

@@ -24,6 +24,7 @@ from voxsds.memory import Load
 
 pytest_plugins = ["tests.helpers.pipelines"]
 NOTHING = Needs((), weights=0, pixel=0, loading=0)
+LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def load(shape=(256, 128, 256), backend: str = "triton", views: int = 2, needs: Needs = NOTHING) -> Load:
@@ -49,6 +50,21 @@ def test_a_step_takes_the_memory_that_was_estimated(step):
     found = json.loads(said.stdout)
     # Measured / estimated on x86-64: 0.96, 0.92, 0.99, 0.99.
     assert 0.85 < found["measured"] / found["estimated"] < 1.15
+
+
+@pytest.mark.skipif(
+    not LARGE_PAGES.exists() or "[never]" in LARGE_PAGES.read_text(),
+    reason="this system gives no large pages",
+)
+def test_a_large_tensor_takes_few_pages():
+    """65,536 pages of 4 KB or 128 of 2 MB are 256 MB. Measured: 686 faults with, 65,584 without."""
+    code = (
+        "import resource, torch; from voxsds.memory import tune_allocators; tune_allocators(); "
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt; "
+        "before = faults(); torch.ones(2**26); print(faults() - before)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(said.stdout) < 65_536 / 2
 
 
 def test_pixels_take_what_the_encoder_keeps_of_them(folder, teacher: SdxlTeacher):

@@ -142,12 +142,14 @@ def _gb(count: int) -> str:
     return f"{count / 1e9:.3g}"
 
 
-def grow_segments() -> None:
-    """Lets torch extend a segment of a card's memory instead of reserving another beside it.
+def tune_allocators() -> None:
+    """Lets torch extend a segment of a card's memory instead of reserving another beside it, and ask Linux
+    for pages of 2 MB where a tensor in main memory fills them: a tenth of a step on a CPU.
 
-    Has to be called before the first tensor is on a card. A choice in the environment stays.
+    Has to be called before the first tensor is made. A choice in the environment stays.
     """
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def free_bytes(device: str, processes: int) -> int:
