@@ -144,7 +144,7 @@ def _gb(count: int) -> str:
 
 def tune_allocators() -> None:
     """Lets torch extend a segment of a card's memory instead of reserving another beside it, and ask Linux
-    for pages of 2 MB where a tensor in main memory fills them: a tenth of a step on a CPU.
+    for pages of 2 MB where a tensor in main memory fills them: a twentieth of a step on a CPU.
 
     Has to be called before the first tensor is made. A choice in the environment stays.
     """
