@@ -71,10 +71,10 @@ def run(job: Job, device: str) -> Outcome:
     training = _training(job, params, limits, device)
     started = time.monotonic()
     try:
-        probes = [record.probe["eps"] for record in train(training) if record.probe]
+        probes = [record.probe["margin"] for record in train(training) if record.probe]
     except TrainingStopped as error:
         return Outcome({"failed": str(error), "seconds": time.monotonic() - started}, None)
-    facts: Figures = {"probe_eps": {"start": probes[0], "end": probes[-1]}}
+    facts: Figures = {"probe_margin": {"start": probes[0], "end": probes[-1]}}
     facts["preserve"] = training.preserve
     facts["seconds"] = round(time.monotonic() - started, 2)
     grid, reach = training.grid.cpu(), training.reach.cpu()

@@ -13,13 +13,13 @@ from tests.helpers.oracles import LIT, latents_of, views, world
 from voxsds.datasets import read_dataset
 from voxsds.edit import EVERYTHING
 from voxsds.grid import DifferentiableVoxelGrid, GridSettings
-from voxsds.guidance.distill import describes
+from voxsds.guidance.distill import probe
 from voxsds.guidance.oracle import OracleTeacher
 from voxsds.guidance.teacher import Promptable, load_teacher
 from voxsds.maps import read_map
 from voxsds.materials import GRASS, SAND, SNOW, STONE
 from voxsds.params import read_params, read_section
-from voxsds.training import Scene, Training
+from voxsds.training import PROBE_LEVELS, Scene, Training
 
 SHOWN, OTHER = world(SNOW, STONE), world(GRASS, SAND)
 OPEN = replace(EVERYTHING, preserve=None)
@@ -39,13 +39,13 @@ class Prompted(OracleTeacher):
 
 def test_a_prompt_describes_what_it_helps_to_see():
     latents = latents_of(SHOWN, views())
-    assert describes(OracleTeacher([SHOWN], [SHOWN, OTHER], LIT, 16), latents, views())
-    assert not describes(OracleTeacher([OTHER], [SHOWN, OTHER], LIT, 16), latents, views())
+    assert probe(OracleTeacher([SHOWN], [SHOWN, OTHER], LIT, 16), latents, views(), PROBE_LEVELS).margin > 0
+    assert probe(OracleTeacher([OTHER], [SHOWN, OTHER], LIT, 16), latents, views(), PROBE_LEVELS).margin < 0
 
 
 def test_a_prompt_that_says_no_more_than_none_describes_nothing():
     latents = latents_of(SHOWN, views())
-    assert not describes(OracleTeacher([SHOWN], [SHOWN], LIT, 16), latents, views())
+    assert probe(OracleTeacher([SHOWN], [SHOWN], LIT, 16), latents, views(), PROBE_LEVELS).margin == 0
 
 
 def touch(wanted: np.ndarray, teacher: type[OracleTeacher] = Prompted, edit=OPEN) -> float:

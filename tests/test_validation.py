@@ -106,7 +106,8 @@ def test_the_keys_that_other_tools_read_are_there_and_json(result):
     figures = json.loads(json.dumps(result.figures, allow_nan=False))
     for key in (
         "quality.r_precision.before quality.r_precision.after quality.soft_hard_psnr_db "
-        "quality.probe_eps.start quality.probe_eps.end edit.added edit.removed edit.repainted edit.floating "
+        "quality.probe_margin.start quality.probe_margin.end "
+        "edit.added edit.removed edit.repainted edit.floating "
         "run.seconds run.steps run.ms_per_step gradcheck.ok map.valid"
     ).split():
         value = figures
@@ -169,7 +170,7 @@ GOOD = {
         "score": {"before": 0.1, "after": 0.3},
         "swap": {"gain_prompt": 0.2, "gain_others": 0.0},
         "soft_hard_psnr_db": 30.0,
-        "probe_eps": {"start": 0.3, "end": 0.2},
+        "probe_margin": {"start": -0.02, "end": 0.01},
     },
     "edit": {"floating": 0},
     "progress": {"pixel_change": 0.2, "score_first": 0.1, "score_last": 0.3},
@@ -177,7 +178,7 @@ GOOD = {
     "map": {"valid": True, "blocks": 68},
 }
 SPOILED = [
-    ("quality.probe_eps.end", 0.31, "SDS loss decreases"),
+    ("quality.probe_margin.end", -0.03, "SDS loss decreases"),
     ("quality.score.after", 0.05, "improve toward the prompt"),
     ("map.valid", False, "valid and renderable"),
     ("run.steps", 3, "completes without errors"),

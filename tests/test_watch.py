@@ -120,7 +120,7 @@ def test_the_page_shows_steps_images_and_curves_and_no_html_of_the_prompt(log, t
         log.add(record(step))
     log.moment(20, torch.rand(3, 3, 8, 8), np.zeros((2, 2, 2), dtype=np.int64))
     page = get(server, "/now").decode()
-    assert "20 of 50" in page and "19.1000" in page and "Probe error" in page
+    assert "20 of 50" in page and "19.1000" in page and "Probe margin" in page
     assert "&lt;script&gt;alert(1)" in page and "<script" not in page
     for name in ("step_0000_view_0.png", "step_0020_view_2.png"):
         assert f'src="/image/{name}"' in page

@@ -110,12 +110,12 @@ class RunLog:
 
     def finish(self, steps_asked: int, parts: Mapping[str, float]) -> None:
         """Writes the figures of the run; `parts` are milliseconds of the parts of a step."""
-        probes = [row["probe"]["eps"] for row in self._rows if row["probe"]]
+        probes = [row["probe"]["margin"] for row in self._rows if row["probe"]]
         last, seconds = self._rows[-1], self.seconds
         figures = {
             "loss": last["losses"],
             "residual": last["residual"],
-            "probe_eps": {"start": probes[0], "end": probes[-1]},
+            "probe_margin": {"start": probes[0], "end": probes[-1]},
             "num_active_voxels": last["grid_stats"]["num_active_voxels"],
             "run": {
                 "steps": len(self._rows),

@@ -21,7 +21,7 @@ from voxsds.field import Field, confined, straight_through
 from voxsds.flips import WINDOW, HardPhase
 from voxsds.grid import DifferentiableVoxelGrid
 from voxsds.guidance import sds
-from voxsds.guidance.distill import Distillation, describes, distill, probe
+from voxsds.guidance.distill import Distillation, Probe, distill, probe
 from voxsds.guidance.teacher import Promptable, Teacher
 from voxsds.health import (
     TrainingStopped,
@@ -40,11 +40,11 @@ from voxsds.stepclock import StepClock
 from voxsds.tidying import tidy_grid
 from voxsds.views import ViewSource
 
-PROBE_TIMESTEPS = (200, 400, 600, 800)  # one fixed view each
+PROBE_VIEWS = 4
+PROBE_LEVELS = (300, 500, 700, 850)  # of 1000: shapes at the high ones, materials at the low
 TIDY_EVERY = 10  # steps
 MEMORY = 0.9  # of the mean of what was said, from step to step
 TINY = 1e-30
-PROBE_SEED = 0  # the same noise in every run, so that runs can be compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +88,16 @@ def _generator(seed: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(mixed)
 
 
+def _judge(teacher: Teacher) -> Teacher | None:
+    """The teacher with its prompt against no prompt, if it can be asked whether the one describes a map.
+
+    None if it follows no prompt, or is not one of worlds like this.
+    """
+    if teacher.vocabulary is None or not isinstance(teacher, Promptable):
+        return None
+    return teacher.against_nothing()
+
+
 class Training:
     """A run: the grid, its optimizer, and one stream of random numbers for each purpose.
 
@@ -119,7 +129,9 @@ class Training:
         self.timestep_draws, self.noise_draws = _generator(recipe.seed, 1), _generator(recipe.seed, 2)
         self.source = ViewSource(recipe.cameras, scene.cameras, grid.shape, scene.frame, teacher.resolution)
         self.lit = torch.as_tensor(lit_faces(scene.palette)).to(grid.initial_occupancy)
-        self.probe_rays = self._rays(self.source.spread(len(PROBE_TIMESTEPS)))
+        self.probe_rays = self._rays(self.source.spread(PROBE_VIEWS))
+        self.judge = _judge(teacher)
+        self.begun = self._probe(self._sharp())  # of the input map
         self.start = self._start()
         self.preserve = self._preserve()
         self.optimizer = torch.optim.Adam(
@@ -150,9 +162,8 @@ class Training:
         if step == self._soft_steps:
             self.hard.begin()
         field = drawn = self.field()
-        probed = step % settings.probe_every == 0 or step == settings.steps - 1
         self.clock.lap("grid")
-        probe_figures = self._probe(field) if probed else None
+        found = self._found(field)
         self.clock.lap("probe")
         views = [self.source.draw(self.camera_draws) for _ in range(settings.views)]
         rays = self._rays([camera for camera, _ in views[self.own]])
@@ -181,7 +192,7 @@ class Training:
             residual=residual.mean().item(),
             grid_stats=statistics,
             gradient_stats=gradients,
-            probe=probe_figures,
+            probe=asdict(found) if found else None,
         )
         if self._hard:
             self.hard.learn(*self._gradients(drawn), last=step + WINDOW > settings.steps - 1)
@@ -300,27 +311,19 @@ class Training:
         """What a bridge leads away from: the input map, drawn as sharp as the run ends."""
         if self.recipe.teacher.method != "bridge":
             return None
-        return self.grid.field(*self.settings.last_temperatures)
+        return self._sharp()
 
     @torch.no_grad()
     def _start_latents(self, rays: RayBundle) -> Float[Tensor, "views channels rows columns"] | None:
         return None if self.start is None else self.teacher.encode(self._render(self.start, rays).rgba[:, :3])
 
-    @torch.no_grad()
     def _preserve(self) -> float:
-        """`edit.preserve`; where it is left open 1 if the prompt describes the map, so that it is let be.
-
-        0 where the teacher cannot be asked: it follows no prompt, or is not one of worlds like this.
-        """
+        """`edit.preserve`; where it is left open 1 if the prompt describes the map, so that it is let be."""
         if self.recipe.edit.preserve is not None:
             return self.recipe.edit.preserve
-        teacher = self.teacher
-        if self.scene.parts or teacher.vocabulary is None or not isinstance(teacher, Promptable):
+        if self.scene.parts or self.judge is None:
             return 0.0
-        field = self.grid.field(*self.settings.last_temperatures)
-        latents = teacher.encode(self._render(field, self.probe_rays).rgba[:, :3])
-        said = describes(teacher.against_nothing(), latents, self.probe_rays)
-        return float(self.ranks.agreed(int(said)))
+        return float(self.ranks.agreed(int(self.begun.margin > 0)))
 
     def _penalties(self, field: Field, reach: Float[Tensor, "X Y Z"]) -> dict[str, Tensor]:
         """The regularisers, weighted; those of weight zero are not computed."""
@@ -393,19 +396,26 @@ class Training:
         parts |= {name: penalty.detach().item() for name, penalty in penalties.items()}
         return {"total": sum(parts.values()), **parts}
 
+    def _sharp(self) -> Field:
+        """The grid at this point of the run, as sharp as the run ends: haze says nothing about a world."""
+        return self.grid.field(*self.settings.last_temperatures)
+
+    def _found(self, field: Field) -> Probe | None:
+        """What the probe has to say in this step, if it is its turn."""
+        step, settings = self.step, self.settings
+        if step == 0:
+            return self.begun
+        if step % settings.probe_every and step != settings.steps - 1:
+            return None
+        return self._probe(field if self._hard else self._sharp())
+
     @torch.no_grad()
-    def _probe(self, field: Field) -> dict[str, float]:
-        """The teacher's error on fixed views with fixed noise, from one forward."""
+    def _probe(self, field: Field) -> Probe:
+        """What the teacher finds in fixed views under fixed noise."""
         latents = self.teacher.encode(self._render(field, self.probe_rays).rgba[:, :3])
-        draws = torch.Generator().manual_seed(PROBE_SEED)
-        noise = torch.randn(latents.shape, generator=draws).to(latents)
-        known = self.recipe.teacher.timesteps
-        if known is not None:  # a distilled teacher: spread over what it knows
-            chosen = [known[round(i)] for i in np.linspace(0, len(known) - 1, len(latents))]
-        else:
-            chosen = [round(t * len(self.teacher.alphas_cumprod) / 1000) for t in PROBE_TIMESTEPS]
-        timesteps = torch.tensor(chosen, device=latents.device)
-        return asdict(probe(self.teacher, latents, self.probe_rays, timesteps, noise))
+        total = len(self.teacher.alphas_cumprod)
+        levels = self.recipe.teacher.timesteps or [level * total // 1000 for level in PROBE_LEVELS]
+        return probe(self.judge or self.teacher, latents, self.probe_rays, levels)
 
     def _gradients(self, drawn: Field) -> tuple[Float[Tensor, "X Y Z"], Float[Tensor, "M X Y Z"]]:
         """Of the last backward: towards the logits, or in the hard phase towards the plain blocks."""

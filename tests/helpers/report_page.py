@@ -36,7 +36,7 @@ def make_page(folder: Path, prompt: str, **changes: Any) -> Page:
         run=run,
         validation=validate(run, evaluator, distractor_captions(prompt, 5, 0), LAW, SETTINGS),
         captions=6,
-        history={"step": [0.0, 1.0, 2.0], "probe_eps": [0.3, 0.25, 0.2], "loss": [1.0, 3.0, 2.0]},
+        history={"step": [0.0, 1.0, 2.0], "probe_margin": [-0.02, 0.0, 0.01], "loss": [1.0, 3.0, 2.0]},
         worlds={0: grassland(), 2: half_way(), 4: snow_with_post()},
         gradient_errors={"central_differences": {"occupancy": 1e-8}, "single_blocks": {"added": 2e-16}},
         provenance={"machine": prompt},

@@ -37,7 +37,7 @@ GRADIENTS = {
     "occupancy": {"differentiable": True, "gradient_norm_l2": 30.0},
 }
 FACTS = {
-    "probe_eps": {"start": 0.3, "end": 0.2},
+    "probe_margin": {"start": -0.02, "end": 0.01},
     "run": {"steps": 4, "steps_asked": 4, "seconds": 2.0, "ms_per_step": 500.0, "peak_memory_mb": 700.0},
 }
 

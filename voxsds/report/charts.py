@@ -19,9 +19,9 @@ def charts(history: History) -> list[Markup]:
         named = [(name, history[column]) for column, name in columns.items() if column in history]
         return curve(title, [Series(name, steps, values) for name, values in named])
 
-    measured = corners(steps, history.get("probe_eps", []))
+    measured = corners(steps, history.get("probe_margin", []))
     return [
-        curve("Probe error", [Series("told the prompt", *measured)]),
+        curve("Probe margin", [Series("the prompt against none", *measured)]),
         _loss(steps, history.get("loss", [])),
         chart("Gradient norms", {"occupancy_grad_norm": "occupancy", "material_grad_norm": "materials"}),
         chart("Blocks in the grid", {"num_active_voxels": "blocks"}),
