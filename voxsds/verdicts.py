@@ -179,7 +179,7 @@ def headline_numbers(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("R-precision over held-out views", f"{precision['before']:.2f} → {precision['after']:.2f}"),
         ("evaluator's score", f"{score['before']:.3f} → {score['after']:.3f}"),
         ("exported blocks against the trained grid", f"{quality['soft_hard_psnr_db']:.1f} dB"),
-        ("help of the prompt to the teacher", f"{probe['start']:+.4f} → {probe['end']:+.4f}"),
+        ("probe margin, the prompt against none", f"{probe['start']:+.4f} → {probe['end']:+.4f}"),
         ("blocks added / removed / repainted", f"{edit['added']} / {edit['removed']} / {edit['repainted']}"),
         ("floating blocks", f"{edit['floating']}"),
         ("training time", f"{run['seconds']:.0f} s, {run['ms_per_step']:.0f} ms a step"),
