@@ -161,10 +161,11 @@ class Training:
             require_blocks(statistics, step)
         if step == self._soft_steps:
             self.hard.begin()
+        self.clock.lap("grid")
+        found = self._found()  # before the field, so that there is one at a time
+        self.clock.lap("probe")
         field = drawn = self.field()
         self.clock.lap("grid")
-        found = self._found(field)
-        self.clock.lap("probe")
         views = [self.source.draw(self.camera_draws) for _ in range(settings.views)]
         rays = self._rays([camera for camera, _ in views[self.own]])
         teacher, field = self._turn(field)
@@ -396,18 +397,19 @@ class Training:
         parts |= {name: penalty.detach().item() for name, penalty in penalties.items()}
         return {"total": sum(parts.values()), **parts}
 
+    @torch.no_grad()
     def _sharp(self) -> Field:
         """The grid at this point of the run, as sharp as the run ends: haze says nothing about a world."""
         return self.grid.field(*self.settings.last_temperatures)
 
-    def _found(self, field: Field) -> Probe | None:
-        """What the probe has to say in this step, if it is its turn."""
+    def _found(self) -> Probe | None:
+        """What the probe has to say of the grid that this step starts from, if it is its turn."""
         step, settings = self.step, self.settings
         if step == 0:
             return self.begun
         if step % settings.probe_every and step != settings.steps - 1:
             return None
-        return self._probe(field if self._hard else self._sharp())
+        return self._probe(self.field() if self._hard else self._sharp())
 
     @torch.no_grad()
     def _probe(self, field: Field) -> Probe:
