@@ -307,7 +307,6 @@ class Training:
         self.clock.lap("denoiser")
         return said, latents
 
-    @torch.no_grad()
     def _start(self) -> Field | None:
         """What a bridge leads away from: the input map, drawn as sharp as the run ends."""
         if self.recipe.teacher.method != "bridge":
