@@ -177,6 +177,17 @@ def test_export_names_its_files(checkout: Path, voxsds) -> None:
     assert {row["became"] for row in said["became"]} >= {"minecraft:air", "minecraft:dirt"}
 
 
+@pytest.mark.parametrize("command", [("export", "castle.schem"), ("render", "hill.png", "--size", "16")])
+def test_no_command_replaces_a_file_unasked(command: tuple[str, ...], checkout: Path, voxsds) -> None:
+    """castle.schem is the file that was imported."""
+    file = checkout / command[1]
+    file.write_bytes(b"theirs")
+    done = voxsds(*command, "--map", "1")
+    assert done.code == 1 and f"{command[1]} is there already" in done.err and "--force" in done.err
+    assert file.read_bytes() == b"theirs"
+    assert voxsds(*command, "--map", "1", "--force").code == 0 and file.read_bytes() != b"theirs"
+
+
 def test_cameras_are_written_and_not_replaced_unasked(checkout: Path, voxsds) -> None:
     command = ["cameras", "--map", "1", "--orbit", "3", "--walk", "1", "--size", "32"]
     done = voxsds(*command)
@@ -200,7 +211,7 @@ def test_render_says_what_it_drew(
         assert image.size == (said["size"], said["size"]) == (24, 24)
         assert said["frames"] == getattr(image, "n_frames", 1) == frames
     assert said["seconds"] == seconds
-    assert voxsds(*command).out == f"{name}\n"
+    assert voxsds(*command, "--force").out == f"{name}\n"
 
 
 def test_words_that_the_teacher_knows(checkout: Path, voxsds) -> None:

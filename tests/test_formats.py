@@ -1,5 +1,6 @@
 """Worlds out and in again, block for block, and read by programs that know nothing of this one."""
 
+import shutil
 from pathlib import Path
 
 import litemapy
@@ -52,7 +53,7 @@ def test_a_thousand_worlds_come_back_block_for_block(
 ) -> None:
     monkeypatch.setattr("voxsds.files._sync", lambda path: None)  # a slow disk is not what is tested
     for seed, made in enumerate(thousand):
-        export_world(tmp_path / name, made, MAPPING, sponge_version=2 + seed % 2)
+        export_world(tmp_path / name, made, MAPPING, sponge_version=2 + seed % 2, replace=True)
         back = import_world(tmp_path / name, MAPPING)
         assert np.array_equal(back.world.blocks, made.blocks), seed
         assert back.world.frame == made.frame
@@ -62,7 +63,7 @@ def test_a_thousand_worlds_come_back_block_for_block(
 def test_exports_of_equal_worlds_are_equal(world: BlockMap, tmp_path: Path) -> None:
     for name, version in [*FORMATS, ("a.glb", 2)]:
         for folder in "pq":
-            export_world(tmp_path / folder / name, world, MAPPING, version)
+            export_world(tmp_path / folder / name, world, MAPPING, version, replace=True)
         assert (tmp_path / "p" / name).read_bytes() == (tmp_path / "q" / name).read_bytes()
 
 
@@ -137,12 +138,38 @@ def test_large_structures_become_pieces_that_name_their_place(tmp_path: Path) ->
     assert "6 pieces" in back.notes[0]
 
 
+def long_world(width: int) -> BlockMap:
+    return world_of(np.full((width, 2, 2), STONE))
+
+
 def test_pieces_of_an_earlier_larger_export_do_not_stay(tmp_path: Path) -> None:
     for width in (97, 50):
-        export_world(tmp_path / "a.nbt", world_of(np.full((width, 2, 2), STONE)), MAPPING)
-    (tmp_path / "ab.0.0.0.nbt").write_bytes(b"another's")
+        export_world(tmp_path / "a.nbt", long_world(width), MAPPING, replace=True)
     assert set(structure.pieces_beside(tmp_path, "a").values()) == {(0, 0, 0), (48, 0, 0)}
-    assert (tmp_path / "ab.0.0.0.nbt").exists()
+
+
+def test_files_that_are_only_called_like_pieces_are_left_alone(tmp_path: Path) -> None:
+    """castle.1.20.1.nbt is a build for Minecraft 1.20.1, and castle.48.0.0.nbt somebody's too."""
+    others = [tmp_path / name for name in ("castle.1.20.1.nbt", "castle.48.0.0.nbt", "castle2.0.0.0.nbt")]
+    export_world(tmp_path / "theirs.nbt", long_world(3), MAPPING)
+    for other in others:
+        shutil.copy(tmp_path / "theirs.nbt", other)
+    before = [other.read_bytes() for other in others]
+    with pytest.raises(ValueError, match=r"castle\.48\.0\.0\.nbt is there already"):
+        export_world(tmp_path / "castle.nbt", long_world(97), MAPPING)
+    export_world(tmp_path / "castle.nbt", long_world(40), MAPPING)
+    assert [other.read_bytes() for other in others] == before
+    assert import_world(others[0], MAPPING).world.blocks.shape == (3, 2, 2)
+
+
+@pytest.mark.parametrize("name", ["a.schem", "a.litematic", "a.nbt", "a.vox", "a.glb", "a.json"])
+def test_an_existing_file_is_replaced_only_when_asked(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"theirs")
+    with pytest.raises(ValueError, match="is there already; choose another name, or replace it with --force"):
+        export_world(tmp_path / name, long_world(3), MAPPING)
+    assert (tmp_path / name).read_bytes() == b"theirs"
+    export_world(tmp_path / name, long_world(3), MAPPING, replace=True)
+    assert (tmp_path / name).read_bytes() != b"theirs"
 
 
 @pytest.mark.parametrize("shape", [(5, 7, 9), (300, 4, 20)])
@@ -208,7 +235,7 @@ def test_a_build_over_the_limits_loses_its_air_or_is_refused_with_a_crop(tmp_pat
     assert found.world.blocks.shape == (10, 1, 3)
     assert found.notes == ("trimmed the air around the blocks: kept 80,0,0 to 90,1,3 of 600 x 1 x 3",)
     blocks[:] = STONE
-    export_world(tmp_path / "a.schem", world_of(blocks), MAPPING)
+    export_world(tmp_path / "a.schem", world_of(blocks), MAPPING, replace=True)
     with pytest.raises(ValueError, match=r"600 x 1 x 3 = 1,800 blocks; up to 512.*--crop 0,0,0,256,1,3"):
         import_world(tmp_path / "a.schem", MAPPING)
     assert import_world(tmp_path / "a.schem", MAPPING, Box((0, 0, 0), (256, 1, 3))).world.blocks.all()

@@ -5,7 +5,7 @@ import math
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,13 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
     _sync(path.parent)
+
+
+def refuse_to_replace(files: Iterable[Path], replace: bool) -> None:
+    """ValueError that names the first of `files` that is there, unless they may be replaced."""
+    there = next((file for file in files if file.exists()), None)
+    if there is not None and not replace:
+        raise ValueError(f"{there} is there already; choose another name, or replace it with --force")
 
 
 def _sync(path: Path) -> None:

@@ -15,7 +15,6 @@ from voxsds.cli.project import (
     examples,
     map_file,
     map_folder,
-    refuse_to_replace,
 )
 
 if TYPE_CHECKING:
@@ -28,8 +27,8 @@ IMPORT_EXAMPLES = examples(
     "voxsds import robot.vox --map 4 --pad 8 --blocks my-blocks.yaml",
 )
 EXPORT_EXAMPLES = examples(
-    "voxsds export --map 3 --optimized castle.schem",
-    "voxsds export --map 3 --optimized castle.nbt     (pieces of up to 48 blocks a side)",
+    "voxsds export --map 3 --optimized castle-new.schem",
+    "voxsds export --map 3 --optimized castle-new.nbt     (pieces of up to 48 blocks a side)",
     "voxsds export --map 1 hill.glb",
 )
 Blocks = Annotated[
@@ -63,12 +62,13 @@ def import_build(
 ) -> None:
     """Bring a build in as maps/ID/map.json. What each of its blocks became is said."""
     box = parse_box(crop) if crop else None
+    from voxsds.files import refuse_to_replace
     from voxsds.formats.exchange import import_world
     from voxsds.formats.mapping import read_mapping
     from voxsds.maps import write_map
 
     target = map_folder(map) / "map.json"
-    refuse_to_replace(target, force)
+    refuse_to_replace([target], force)
     imported = import_world(file, read_mapping(blocks), box, pad)
     write_map(target, imported.world)
     if json:
@@ -124,6 +124,7 @@ def export_map(
     optimized: Optimized = False,
     sponge: Annotated[int, typer.Option(min=2, max=3, help="Version of a .schem; all read 2.")] = 2,
     blocks: Blocks = None,
+    force: Force = False,
     json: AsJson = False,
 ) -> None:
     """Write a map as a file that other programs open."""
@@ -131,7 +132,7 @@ def export_map(
     from voxsds.formats.mapping import read_mapping
     from voxsds.maps import read_map
 
-    exported = export_world(file, read_map(map_file(map, optimized)), read_mapping(blocks), sponge)
+    exported = export_world(file, read_map(map_file(map, optimized)), read_mapping(blocks), sponge, force)
     if json:
         matches = [match._asdict() for match in exported.matches]
         print_json({"files": [str(path) for path in exported.files], "became": matches})

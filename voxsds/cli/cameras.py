@@ -13,7 +13,6 @@ from voxsds.cli.project import (
     examples,
     map_file,
     pose_law,
-    refuse_to_replace,
 )
 
 EXAMPLES = examples("voxsds cameras --map 3", "voxsds cameras --map 3 --orbit 48 --walk 0 --size 512 --force")
@@ -31,11 +30,12 @@ def cameras(
 ) -> None:
     """Write cameras that see a map into datasets/ID. Their images are drawn, too."""
     from voxsds.capture import CaptureSettings, capture
+    from voxsds.files import refuse_to_replace
     from voxsds.maps import read_map
 
     settings = CaptureSettings(orbit, walk, size)
     world, folder = read_map(map_file(map, optimized=False)), dataset_folder(map)
-    refuse_to_replace(folder / "metadata.json", force)
+    refuse_to_replace([folder / "metadata.json"], force)
     made = capture(world, folder, settings, pose_law(), name=f"voxsds-cameras-{map}")
     walks = len(made) - orbit
     if json:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from voxsds.cli.output import print_json
-from voxsds.cli.project import AsJson, MapId, Optimized, examples, map_file
+from voxsds.cli.project import AsJson, Force, MapId, Optimized, examples, map_file
 
 EXAMPLES = examples(
     "voxsds render --map 1 hill.png --azimuth 120",
@@ -27,12 +27,15 @@ def render(
     elevation: Annotated[float, typer.Option(min=-89.0, max=89.0, help="Degrees over the horizon.")] = 30.0,
     frames: Annotated[int, typer.Option(min=2, max=720, help="Pictures of a turn.")] = 48,
     seconds: Annotated[float, typer.Option(min=0.1, help="That a turn takes.")] = 4.0,
+    force: Force = False,
     json: AsJson = False,
 ) -> None:
     """Draw a map: a picture, or a turn around it."""
+    from voxsds.files import refuse_to_replace
     from voxsds.maps import read_map
     from voxsds.pictures import STILL, write_picture
 
+    refuse_to_replace([file], force)
     world = read_map(map_file(map, optimized))
     write_picture(file, world, size, azimuth, elevation, frames, seconds)
     if json:

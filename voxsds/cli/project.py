@@ -55,12 +55,6 @@ def map_file(map_id: str, optimized: bool) -> Path:
                      f"bring one with: voxsds import FILE --map {map_id}")  # fmt: skip
 
 
-def refuse_to_replace(file: Path, force: bool) -> None:
-    """ValueError where `file` is there and may not be replaced."""
-    if file.exists() and not force:
-        raise ValueError(f"{file} is there already; give another --map, or --force to replace it")
-
-
 def pose_law() -> Any:
     """cameras.law, the PoseLaw that the teacher's images were taken by."""
     from voxsds.params import read_params, read_section

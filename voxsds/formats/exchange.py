@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Integer
 
 from voxsds.cameras import Frame
+from voxsds.files import refuse_to_replace
 from voxsds.formats import litematic, sponge, structure, vox
-from voxsds.formats.build import Box, Build, Kind, bounding_box, cropped, joined_kinds
+from voxsds.formats.build import Box, Build, Kind, Shape, bounding_box, cropped, joined_kinds
 from voxsds.formats.mapping import Choice, How, Mapping, base_name
 from voxsds.maps import MAX_SIDE, MAX_VOXELS, BlockMap, read_map, write_map
 from voxsds.materials import AIR, DEFAULT_PALETTE, TOP, Palette
@@ -71,8 +72,14 @@ def import_world(path: Path, mapping: Mapping, crop: Box | None = None, pad: int
     return _placed(build, choices, DEFAULT_PALETTE, path, crop, pad)
 
 
-def export_world(path: Path, world: BlockMap, mapping: Mapping, sponge_version: int = 2) -> Exported:
-    """Writes `world` in the format of the suffix, one of `WRITTEN`; .nbt may become several files."""
+def export_world(
+    path: Path, world: BlockMap, mapping: Mapping, sponge_version: int = 2, replace: bool = False
+) -> Exported:
+    """Writes `world` in the format of the suffix, one of `WRITTEN`; .nbt may become several files.
+
+    ValueError, and nothing is written, where a file is there already that may not be replaced.
+    """
+    refuse_to_replace(_files_in_the_way(path, world.blocks.shape), replace)
     match path.suffix.lower():
         case ".json":
             write_map(path, world)
@@ -90,6 +97,13 @@ def export_world(path: Path, world: BlockMap, mapping: Mapping, sponge_version: 
                 return Exported(tuple(sponge.write(path, build, sponge_version)), matches)
             return Exported(tuple(format_of(path).write(path, build)), matches)
     raise ValueError(f"{path}: worlds are written as {', '.join(WRITTEN)}; choose one of these")
+
+
+def _files_in_the_way(path: Path, shape: Shape) -> list[Path]:
+    """What an export to `path` writes or removes."""
+    if path.suffix.lower() != ".nbt":
+        return [path]
+    return [*structure.files_of(path, shape), *structure.pieces_beside(path.parent, path.stem)]
 
 
 def format_of(path: Path) -> Format:

@@ -1,9 +1,12 @@
 """Minecraft's own structures (.nbt): what structure blocks and /place template load.
 
 A structure block loads up to 48 blocks along an axis, so a larger world becomes pieces, castle.0.0.48.nbt
-holding what begins at (0, 0, 48) of castle.nbt. Positions that a file does not list are left as they are.
+holding what begins at (0, 0, 48) of castle.nbt. A piece says so itself, in a tag that the game passes over:
+somebody's castle.1.20.1.nbt is no piece, whatever its name. Positions that a file does not list are left as
+they are.
 """
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from voxsds.formats.tags import Compound
 SIDE = 48  # blocks of a piece
 MAX_PIECES = 1024
 VOID = Kind("minecraft:structure_void")
+MARK = "voxsds:piece"  # the tag of a piece: x, y and z at which it begins
 _PIECE = re.compile(r"(?P<stem>.+)\.(?P<x>\d{1,5})\.(?P<y>\d{1,5})\.(?P<z>\d{1,5})\.nbt")
 
 
@@ -27,20 +31,31 @@ def read(path: Path) -> Build:
     """The build in a structure file; of a piece, the whole that it is a piece of."""
     offsets = {path: (0, 0, 0)}
     if match := _PIECE.fullmatch(path.name):
-        offsets = pieces_beside(path.parent, match["stem"])
+        offsets |= pieces_beside(path.parent, match["stem"]) if _begins_at(path, match) else {}
     if len(offsets) > MAX_PIECES:
         raise ValueError(f"{path}: one of {len(offsets)} pieces; up to {MAX_PIECES} can be read together")
     return _joined([(_piece(piece), offset) for piece, offset in sorted(offsets.items())], path)
 
 
 def pieces_beside(folder: Path, stem: str) -> dict[Path, Shape]:
-    """The pieces of `stem`.nbt in `folder`, and where in it they begin."""
+    """The pieces of `stem`.nbt in `folder` that `write` made, and where in it they begin."""
     matches = {file: _PIECE.fullmatch(file.name) for file in folder.glob("*.nbt")}
-    return {
-        file: (int(match["x"]), int(match["y"]), int(match["z"]))
-        for file, match in matches.items()
-        if match and match["stem"] == stem
+    begins = {
+        file: _begins_at(file, match) for file, match in matches.items() if match and match["stem"] == stem
     }
+    return {file: at for file, at in begins.items() if at is not None}
+
+
+def _begins_at(path: Path, name: re.Match) -> Shape | None:
+    """Where a piece begins, of which its name and its mark must agree; None for a file that is no piece."""
+    at = int(name["x"]), int(name["y"]), int(name["z"])
+    if any(place % SIDE for place in at):
+        return None
+    try:
+        mark = read_nbt(path).get(MARK)
+    except ValueError:
+        return None
+    return at if isinstance(mark, np.ndarray) and mark.tolist() == list(at) else None
 
 
 def _joined(pieces: list[tuple[Build, Shape]], path: Path) -> Build:
@@ -111,26 +126,26 @@ def _numbers(root: Compound, key: str, where: str) -> Shape:
     return x, y, z
 
 
-def write(path: Path, build: Build) -> list[Path]:
-    """Writes one file, or pieces beside it; pieces left from an earlier, larger world are removed."""
-    shape = build.cells.shape
-    stale = set(pieces_beside(path.parent, path.stem))
+def files_of(path: Path, shape: Shape) -> dict[Path, Shape]:
+    """The files that a build of this shape becomes, and where in it they begin: `path` itself, or pieces."""
     if max(shape) <= SIDE:
-        _write_piece(path, build)
-        written = [path]
-    else:
-        corners = [(x, y, z) for x in range(0, shape[0], SIDE) for y in range(0, shape[1], SIDE)
-                   for z in range(0, shape[2], SIDE)]  # fmt: skip
-        written = [path.with_name(f"{path.stem}.{x}.{y}.{z}.nbt") for x, y, z in corners]
-        for file, (x, y, z) in zip(written, corners, strict=True):
-            part = build.cells[x : x + SIDE, y : y + SIDE, z : z + SIDE]
-            _write_piece(file, Build(part, build.kinds))
-    for file in stale - set(written):
+        return {path: (0, 0, 0)}
+    corners = itertools.product(*(range(0, side, SIDE) for side in shape))
+    return {path.with_name(f"{path.stem}.{x}.{y}.{z}.nbt"): (x, y, z) for x, y, z in corners}
+
+
+def write(path: Path, build: Build) -> list[Path]:
+    """Writes one file, or pieces beside it; pieces that an earlier, larger world left are removed."""
+    stale, files = set(pieces_beside(path.parent, path.stem)), files_of(path, build.cells.shape)
+    for file, (x, y, z) in files.items():
+        part = Build(build.cells[x : x + SIDE, y : y + SIDE, z : z + SIDE], build.kinds)
+        _write_piece(file, part, {MARK: np.array([x, y, z], np.int32)} if len(files) > 1 else {})
+    for file in stale - set(files):
         file.unlink()
-    return written
+    return list(files)
 
 
-def _write_piece(path: Path, build: Build) -> None:
+def _write_piece(path: Path, build: Build, mark: Compound) -> None:
     blocks = np.empty(build.cells.size, [("pos", np.int32, (3,)), ("state", np.int32)])
     blocks["pos"] = np.moveaxis(np.indices(build.cells.shape), 0, -1).reshape(-1, 3)
     blocks["state"] = build.cells.reshape(-1)
@@ -140,5 +155,6 @@ def _write_piece(path: Path, build: Build) -> None:
         "palette": palette_tags(build.kinds),
         "blocks": blocks,
         "entities": [],
+        **mark,
     }
     write_nbt(path, root)
