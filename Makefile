@@ -13,7 +13,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 run: env no-scm  ## change the world of params.yaml until it follows its prompt, then show where the report is
 	dvc repro
-	@python -m voxsds.report.headline out_local/report
+	@python -m voxsds.cli.headline out_local/report
 
 watch: env  ## a page on this machine that shows the running training
 	voxsds watch

@@ -17,7 +17,7 @@ from benchmarks.recipes import read_ablations
 from benchmarks.runs import Job
 from benchmarks.store import Store
 from benchmarks.suite import arguments, device_of, work_through
-from voxsds.params import read_params
+from voxsds.files.params import read_params
 
 OUT = Path("benchmarks/results/ablations")
 PAGE = Path("docs/quality.md")

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from voxsds.field import Field
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings
-from voxsds.materials import AIR, SIDE, TOP, Palette
-from voxsds.metrics import EditCounts
-from voxsds.speckle import neighbours, visible
+from voxsds.blocks.counts import EditCounts
+from voxsds.blocks.surface import neighbours, visible
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
+from voxsds.world.field import Field
+from voxsds.world.palette import AIR, SIDE, TOP, Palette
 
 Blocks = Integer[np.ndarray, "X Y Z"]
 # A free colour is a mixture of these, which the renderer lights and mixes as it does materials. They are not

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import yaml
 
-from voxsds.params import read_params, read_section
+from voxsds.files.params import read_params, read_section
 
 PROMPTS = Path(__file__).with_name("prompts.yaml")
 Left = Literal["all", "blocks", "shape", "nothing"]

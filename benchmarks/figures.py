@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import Integer
 
 from benchmarks.cases import Case
-from voxsds.evaluator import Evaluator, retrieved
-from voxsds.inspection import Images
-from voxsds.materials import AIR
-from voxsds.metrics import count_edits, floating, kept_share
-from voxsds.speckle import speckle_share, visible
+from voxsds.blocks.counts import count_edits, kept_share
+from voxsds.blocks.neighbours import floating
+from voxsds.blocks.surface import speckle_share, visible
+from voxsds.render.draw import Images
+from voxsds.validate.evaluator import Evaluator, retrieved
+from voxsds.world.palette import AIR
 
 Blocks = Integer[np.ndarray, "X Y Z"]
 Figures = dict[str, Any]

@@ -23,15 +23,15 @@ from tests.helpers.edit import (
     tower_on_snow,
     training,
 )
-from voxsds.export import ExportSettings, export_blocks
-from voxsds.files import write_json
-from voxsds.inspection import draw, draw_blocks
-from voxsds.materials import AIR, DEFAULT_PALETTE
-from voxsds.metrics import floating, psnr
-from voxsds.params import read_params, read_section
-from voxsds.recipe import Penalties, Recipe, Span
-from voxsds.speckle import visible
-from voxsds.training import train
+from voxsds.blocks.neighbours import floating
+from voxsds.blocks.surface import visible
+from voxsds.export.harden import ExportSettings, export_blocks
+from voxsds.files.disk import write_json
+from voxsds.files.params import read_params, read_section
+from voxsds.render.draw import draw, draw_blocks, psnr
+from voxsds.train.recipe import Penalties, Recipe, Span
+from voxsds.train.training import train
+from voxsds.world.palette import AIR, DEFAULT_PALETTE
 
 OUT = Path("benchmarks/results/known_edit.json")
 PENALTIES = {"sparsity": 0.001, "entropy": 0.0001, "smoothness": 0.0, "binarisation": 0.0, "patchwork": 0.3}

@@ -19,19 +19,19 @@ import torch
 from benchmarks.machine import machine
 from benchmarks.prepared import plain_recipe, prepared
 from benchmarks.render import milliseconds, peak_mb
-from voxsds.cameras import Camera, Frame
-from voxsds.distributed import ALONE, own_device
-from voxsds.field import solid_field
-from voxsds.files import write_image, write_json
-from voxsds.grid import GridSettings
-from voxsds.maps import BlockMap
-from voxsds.materials import DEFAULT_PALETTE, DIRT, GRASS, STONE
-from voxsds.memory import Load, free_bytes
-from voxsds.params import read_params, read_section
-from voxsds.poses import PoseLaw, orbit_pose
-from voxsds.rays import ray_bundle
-from voxsds.render import render
-from voxsds.shading import lit_faces
+from voxsds.files.disk import write_image, write_json
+from voxsds.files.params import read_params, read_section
+from voxsds.grid.logits import GridSettings
+from voxsds.render.light import lit_faces
+from voxsds.render.rays import ray_bundle
+from voxsds.render.renderer import render
+from voxsds.train.memory import Load, free_bytes
+from voxsds.train.processes import ALONE, own_device
+from voxsds.world.cameras import Camera, Frame
+from voxsds.world.field import solid_field
+from voxsds.world.maps import BlockMap
+from voxsds.world.palette import DEFAULT_PALETTE, DIRT, GRASS, STONE
+from voxsds.world.poses import PoseLaw, orbit_pose
 
 Shape = tuple[int, int, int]
 LAW = PoseLaw((30.0, 30.0), (1.35, 1.35), fov_y_degrees=45.0, target_height=0.36, target_jitter=0.0)

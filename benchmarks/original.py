@@ -2,7 +2,7 @@
 
 Two forwards of the UNet one after the other, the gradient taken through both, an autoencoder in float32,
 and the nearest face of each pixel, rasterised: blocks behind it get no gradient. Networks are diffusers'
-own, without anything that `voxsds.guidance.fused` does.
+own, without anything that `voxsds.guidance.fast.fused` does.
 """
 
 import importlib.util
@@ -15,15 +15,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxsds.field import Field
 from voxsds.guidance.sds import guided_noise, noise_latents
-from voxsds.guidance.sdxl import SdxlTeacher, ask, load_unet
-from voxsds.guidance.source import locate
+from voxsds.guidance.sdxl.folder import locate
+from voxsds.guidance.sdxl.teacher import SdxlTeacher, ask, load_unet
 from voxsds.guidance.weights import frozen, load_model
-from voxsds.rays import RayBundle
-from voxsds.render import first_hit
-from voxsds.shading import SKY
-from voxsds.training import Training
+from voxsds.render.light import SKY
+from voxsds.render.rays import RayBundle
+from voxsds.render.renderer import first_hit
+from voxsds.train.training import Training
+from voxsds.world.field import Field
 
 THRESHOLD = 0.01  # opacity from which a block is in the mesh
 

@@ -14,18 +14,18 @@ import numpy as np
 import torch
 
 from benchmarks.machine import machine
-from voxsds.cameras import Camera, Frame, look_at
-from voxsds.datasets import read_dataset
-from voxsds.field import solid_field
-from voxsds.files import write_json, write_text
-from voxsds.maps import BlockMap, read_map
-from voxsds.materials import DEFAULT_PALETTE
-from voxsds.parity import Drawn, Scene, agreement, dissolved
-from voxsds.rays import ray_bundle
-from voxsds.render import MIN_TRANSMITTANCE, present_backends
-from voxsds.shading import lit_faces
-from voxsds.worlds.styles import TEACHER
-from voxsds.worlds.world import generate
+from teacher.worlds.world import generate
+from voxsds.captions.styles import TEACHER
+from voxsds.files.disk import write_json, write_text
+from voxsds.gradcheck.backends import Drawn, Scene, agreement, dissolved
+from voxsds.render.light import lit_faces
+from voxsds.render.rays import ray_bundle
+from voxsds.render.renderer import MIN_TRANSMITTANCE, present_backends
+from voxsds.world.cameras import Camera, Frame, look_at
+from voxsds.world.datasets import read_dataset
+from voxsds.world.field import solid_field
+from voxsds.world.maps import BlockMap, read_map
+from voxsds.world.palette import DEFAULT_PALETTE
 
 THRESHOLD = 0.05  # as in gradcheck
 SMALL, LARGE = 48, 512  # pixels of an image's height

@@ -13,7 +13,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt  # pyright: ignore[reportMissingImports]: optional
 
-from voxsds.files import atomic_path, read_json
+from voxsds.files.disk import atomic_path, read_json
 
 RESULTS = (Path("benchmarks/results/render.json"), Path("benchmarks/results/render_cpu.json"))
 PANELS = (("total_ms", "forward and backward, ms", 1.0), ("peak_mb", "most memory, GB", 1 / 1024))

@@ -9,7 +9,7 @@ from multiprocessing.sharedctypes import Synchronized
 import torch
 
 from benchmarks.runs import Job, Outcome, run
-from voxsds.memory import tune_allocators
+from voxsds.train.memory import tune_allocators
 
 
 def outcomes(jobs: Sequence[Job], workers: int, device: str) -> Iterator[tuple[Job, Outcome]]:

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from stages.train import read_recipe
-from voxsds.cameras import Camera
-from voxsds.distributed import Ranks, own_device
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings
+from voxsds.files.params import read_section
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.teacher import load_teacher
-from voxsds.maps import BlockMap
-from voxsds.params import read_section
-from voxsds.recipe import Recipe
-from voxsds.training import Scene, Training
+from voxsds.train.processes import Ranks, own_device
+from voxsds.train.recipe import Recipe
+from voxsds.train.training import Scene, Training
+from voxsds.world.cameras import Camera
+from voxsds.world.maps import BlockMap
 
 NEVER = 10**9  # steps
 

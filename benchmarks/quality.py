@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.figures import Figures, on_cases_of, summary
 from benchmarks.recipes import Ablation, read_ablations
-from voxsds.files import read_json, write_text
+from voxsds.files.disk import read_json, write_text
 
 HEAD = """# What each part of the recipe is worth
 

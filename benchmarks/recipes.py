@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voxsds.params import read_params, read_value
+from voxsds.files.params import read_params, read_value
 
 ABLATIONS = Path(__file__).with_name("ablations.yaml")
 

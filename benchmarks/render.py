@@ -20,13 +20,13 @@ import numpy as np
 import torch
 
 from benchmarks.machine import machine
-from voxsds.cameras import Frame, look_at
-from voxsds.field import Field
-from voxsds.files import write_json
-from voxsds.materials import DEFAULT_PALETTE
-from voxsds.rays import RayBundle, ray_bundle
-from voxsds.render import present_backends, render
-from voxsds.shading import lit_faces
+from voxsds.files.disk import write_json
+from voxsds.render.light import lit_faces
+from voxsds.render.rays import RayBundle, ray_bundle
+from voxsds.render.renderer import present_backends, render
+from voxsds.world.cameras import Frame, look_at
+from voxsds.world.field import Field
+from voxsds.world.palette import DEFAULT_PALETTE
 
 Shape = tuple[int, int, int]
 

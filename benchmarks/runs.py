@@ -13,24 +13,26 @@ from benchmarks.baselines import PRIMARIES, FreeColourGrid, random_edit
 from benchmarks.cases import Case, Params, with_overrides
 from benchmarks.figures import Blocks, Figures, changes, precision
 from stages.train import read_recipe
-from voxsds.cameras import Camera
-from voxsds.checkpoint import checkpoint_root
-from voxsds.datasets import read_dataset
-from voxsds.edit import EditSettings, Limits, limits_of, restrain
-from voxsds.evaluator import Evaluator, distractor_captions
-from voxsds.export import ExportSettings, export_blocks
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings
-from voxsds.gridfile import GridFile
-from voxsds.guidance.sdxl import SdxlTeacher
+from voxsds.blocks.counts import EditCounts
+from voxsds.blocks.limits import EditSettings, Limits, limits_of
+from voxsds.export.harden import ExportSettings, export_blocks
+from voxsds.files.params import read_section
+from voxsds.grid.file import GridFile
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
+from voxsds.guidance.sdxl.teacher import SdxlTeacher
 from voxsds.guidance.teacher import TeacherSettings
-from voxsds.health import TrainingStopped
-from voxsds.inspection import draw_blocks, held_out_cameras
-from voxsds.maps import BlockMap, read_map
-from voxsds.metrics import EditCounts, psnr
-from voxsds.params import read_section
-from voxsds.training import Scene, Training, train
-from voxsds.validation import ValidateSettings, soft_images
-from voxsds.views import CameraSettings
+from voxsds.render.draw import draw_blocks, psnr
+from voxsds.train.checkpoint import checkpoint_root
+from voxsds.train.health import TrainingStopped
+from voxsds.train.restraint import restrain
+from voxsds.train.training import Scene, Training, train
+from voxsds.train.views import CameraSettings
+from voxsds.validate.evaluator import Evaluator, distractor_captions
+from voxsds.validate.held_out import held_out_cameras
+from voxsds.validate.validation import ValidateSettings, soft_images
+from voxsds.world.cameras import Camera
+from voxsds.world.datasets import read_dataset
+from voxsds.world.maps import BlockMap, read_map
 
 Colours = Literal["materials", "free"]  # what a voxel can look like while the grid is trained
 

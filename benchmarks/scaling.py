@@ -22,11 +22,11 @@ import torch
 
 from benchmarks.machine import machine
 from benchmarks.prepared import plain_recipe, prepared
-from voxsds.datasets import read_dataset
-from voxsds.distributed import joined
-from voxsds.files import write_json
-from voxsds.maps import read_map
-from voxsds.params import read_params
+from voxsds.files.disk import write_json
+from voxsds.files.params import read_params
+from voxsds.train.processes import joined
+from voxsds.world.datasets import read_dataset
+from voxsds.world.maps import read_map
 
 WARM = 3  # steps, not counted: compiling, and the probe of the first step
 MARK = "measured: "

@@ -1,6 +1,6 @@
 """How long a step of SDXL-Lightning takes and where: `python -m benchmarks.step --params FOLDER/params.yaml`.
 
-FOLDER is what `benchmarks.make_random_sdxl` wrote. Steps are those of `voxsds.training`, one view each,
+FOLDER is what `benchmarks.make_random_sdxl` wrote. Steps are those of `voxsds.train.training`, one view each,
 timed by the clock on the wall; after them, in the same process, the original's way (benchmarks/original.py)
 and what the arithmetic alone would take at the rate of a large matrix product. The original's networks come
 last because the memory of a step is all that torch has reserved. Writes benchmarks/results/step.json, where
@@ -23,19 +23,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import machine
 from benchmarks.original import Original, plain_networks
-from voxsds.datasets import read_dataset
-from voxsds.files import read_json, write_json
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings
+from voxsds.files.disk import read_json, write_json
+from voxsds.files.params import read_params, read_section, read_value
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.autoencoder import posterior_mean
-from voxsds.guidance.graphs import Replayed
-from voxsds.guidance.sdxl import SdxlTeacher, ask
+from voxsds.guidance.fast.graphs import Replayed
+from voxsds.guidance.sdxl.teacher import SdxlTeacher, ask
 from voxsds.guidance.teacher import Method, TeacherSettings
-from voxsds.maps import read_map
-from voxsds.memory import tune_allocators
-from voxsds.params import read_params, read_section, read_value
-from voxsds.recipe import Recipe, RenderSettings, TrainSettings
-from voxsds.training import Scene, Training
-from voxsds.views import CameraSettings
+from voxsds.train.memory import tune_allocators
+from voxsds.train.recipe import Recipe, RenderSettings, TrainSettings
+from voxsds.train.training import Scene, Training
+from voxsds.train.views import CameraSettings
+from voxsds.world.datasets import read_dataset
+from voxsds.world.maps import read_map
 
 WARM_UP = 6  # steps, in which graphs are recorded
 LIMITS = {512: 45.0, 1024: 130.0}  # most milliseconds of a step on an H100, by pixels

@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks import figures
 from benchmarks.figures import Blocks, Figures
 from benchmarks.runs import Job, Outcome
-from voxsds.checkpoint import fingerprint, imported_sources
-from voxsds.files import atomic_path, read_json, write_json
+from voxsds.files.disk import atomic_path, read_json, write_json
+from voxsds.train.checkpoint import fingerprint, imported_sources
 
 
 def identity(job: Job, device: str) -> str:

@@ -24,8 +24,8 @@ from benchmarks.recipes import read_ablations
 from benchmarks.runs import Job
 from benchmarks.store import Store
 from benchmarks.suite_sheet import suite_sheet
-from voxsds.files import write_image
-from voxsds.params import read_params
+from voxsds.files.disk import write_image
+from voxsds.files.params import read_params
 
 OUT = Path("benchmarks/results")
 MAIN, PLAN, FREE = "voxsds", "plan", "free_colours"

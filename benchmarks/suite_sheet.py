@@ -9,12 +9,12 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
 from benchmarks.figures import Blocks, Figures
-from voxsds.inspection import draw_blocks
-from voxsds.maps import read_map
-from voxsds.params import read_params, read_section
-from voxsds.poses import orbit_pose
+from voxsds.files.params import read_params, read_section
+from voxsds.render.draw import draw_blocks
 from voxsds.report.sheet import PAPER, fit_text, to_bytes
-from voxsds.views import CameraSettings
+from voxsds.train.views import CameraSettings
+from voxsds.world.maps import read_map
+from voxsds.world.poses import orbit_pose
 
 SIDE, LABEL, GAP, COLUMNS = 112, 18, 8, 3  # pixels; runs in a row
 AZIMUTHS = (30.0, 120.0, 210.0, 300.0)  # degrees

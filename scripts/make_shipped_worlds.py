@@ -15,14 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from scripts.photograph import browser, photograph
-from voxsds.cameras import Camera, Frame
-from voxsds.capture import orbit_cameras
-from voxsds.datasets import write_dataset
-from voxsds.maps import BlockMap, write_map
-from voxsds.materials import AIR, DEFAULT_PALETTE, STONE
-from voxsds.params import read_params, read_section
-from voxsds.poses import PoseLaw
-from voxsds.worlds import TEACHER, Attributes, Structure, build
+from teacher.worlds.world import build
+from voxsds.captions.attributes import Attributes, Structure
+from voxsds.captions.styles import TEACHER
+from voxsds.cli.capture import orbit_cameras
+from voxsds.files.params import read_params, read_section
+from voxsds.world.cameras import Camera, Frame
+from voxsds.world.datasets import write_dataset
+from voxsds.world.maps import BlockMap, write_map
+from voxsds.world.palette import AIR, DEFAULT_PALETTE, STONE
+from voxsds.world.poses import PoseLaw
 
 REPOSITORY = Path(__file__).parent.parent
 VIEWS = 24

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from voxsds.cameras import Camera
-from voxsds.maps import BlockMap
 from voxsds.report.history import described_world
 from voxsds.report.page import BUNDLE
+from voxsds.world.cameras import Camera
+from voxsds.world.maps import BlockMap
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SOFTWARE_GL = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -56,7 +56,7 @@ def photograph(
     page.set_content("<!doctype html><title>photographs</title>")
     page.add_script_tag(path=BUNDLE)
     taken = page.evaluate(
-        "([world, views, width, height]) => voxsds.photographs(world, views, width, height)",
+        "([world, views, width, height]) => voxsds.validate.photographs(world, views, width, height)",
         [described_world(world), [_matrices(camera) for camera in cameras], width, height],
     )
     page.close()

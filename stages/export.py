@@ -5,12 +5,12 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from voxsds.edit import EditSettings, limits_of
-from voxsds.export import ExportSettings, export_blocks
-from voxsds.files import write_json
-from voxsds.gridfile import read_grid
-from voxsds.maps import read_map, with_blocks, write_map
-from voxsds.params import read_params, read_section
+from voxsds.blocks.limits import EditSettings, limits_of
+from voxsds.export.harden import ExportSettings, export_blocks
+from voxsds.files.disk import write_json
+from voxsds.files.params import read_params, read_section
+from voxsds.grid.file import read_grid
+from voxsds.world.maps import read_map, with_blocks, write_map
 
 OUT = Path("out_local")
 

@@ -5,11 +5,11 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from voxsds.datasets import read_dataset
-from voxsds.files import write_json
-from voxsds.gradcheck import GradcheckSettings, gate_verdict, gradcheck
-from voxsds.maps import read_map
-from voxsds.params import read_params, read_section
+from voxsds.files.disk import write_json
+from voxsds.files.params import read_params, read_section
+from voxsds.gradcheck.gate import GradcheckSettings, gate_verdict, gradcheck
+from voxsds.world.datasets import read_dataset
+from voxsds.world.maps import read_map
 
 OUT = Path("out_local")
 

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import torch
 
-from voxsds.datasets import read_dataset
-from voxsds.files import write_image
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings
-from voxsds.gridfile import GridFile, write_grid
-from voxsds.inspection import draw_blocks
-from voxsds.maps import read_map
-from voxsds.params import read_params, read_section
-from voxsds.views import TEST_VIEWS
+from voxsds.files.disk import write_image
+from voxsds.files.params import read_params, read_section
+from voxsds.grid.file import GridFile, write_grid
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
+from voxsds.render.draw import draw_blocks
+from voxsds.world.datasets import TEST_VIEWS, read_dataset
+from voxsds.world.maps import read_map
 
 OUT = Path("out_local")
 

@@ -12,7 +12,12 @@ from typing import Any
 
 import torch
 
-from voxsds.checkpoint import (
+from voxsds.blocks.limits import EditSettings, limits_of, prompted_parts
+from voxsds.files.params import read_params, read_section, read_value
+from voxsds.grid.file import GridFile, read_grid, read_outline, write_grid
+from voxsds.guidance.teacher import Promptable, Teacher, TeacherSettings, load_teacher
+from voxsds.guidance.words import prompt_warning
+from voxsds.train.checkpoint import (
     AlreadyTraining,
     Checkpoint,
     checkpoint_root,
@@ -20,19 +25,16 @@ from voxsds.checkpoint import (
     hold,
     imported_sources,
 )
-from voxsds.datasets import read_dataset
-from voxsds.distributed import RankLost, Ranks, joined, own_device, processes_here
-from voxsds.edit import EditSettings, limits_of, prompted_parts, restrain
-from voxsds.gridfile import GridFile, read_grid, read_outline, write_grid
-from voxsds.guidance.teacher import Promptable, Teacher, TeacherSettings, load_teacher
-from voxsds.guidance.words import prompt_warning
-from voxsds.health import TrainingStopped
-from voxsds.memory import Load, free_bytes, tune_allocators
-from voxsds.params import read_params, read_section, read_value
-from voxsds.recipe import Recipe, RenderSettings, TrainSettings
-from voxsds.runlog import RunLog, follow, keep
-from voxsds.training import Part, Scene, Training
-from voxsds.views import CameraSettings
+from voxsds.train.health import TrainingStopped
+from voxsds.train.log import RunLog
+from voxsds.train.memory import Load, free_bytes, tune_allocators
+from voxsds.train.processes import RankLost, Ranks, joined, own_device, processes_here
+from voxsds.train.recipe import Recipe, RenderSettings, TrainSettings
+from voxsds.train.restraint import restrain
+from voxsds.train.run import follow, keep
+from voxsds.train.training import Part, Scene, Training
+from voxsds.train.views import CameraSettings
+from voxsds.world.datasets import read_dataset
 
 OUT = Path("out_local")
 DETERMINING = ("seed", "lr", "prompt", "guidance", "cameras", "render", "train", "edit")

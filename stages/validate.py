@@ -10,21 +10,21 @@ from typing import Any
 import torch
 from transformers.utils import logging
 
-from voxsds.datasets import Dataset, read_dataset
-from voxsds.edit import EditSettings, limits_of
-from voxsds.evaluator import Evaluator, distractor_captions
-from voxsds.export import ExportSettings, export_blocks
-from voxsds.files import read_image, read_json, write_json
-from voxsds.gradcheck import GradcheckSettings, gradient_test
-from voxsds.gridfile import read_grid
-from voxsds.maps import read_map
-from voxsds.params import read_params, read_section
-from voxsds.photographs import Photograph, chosen_views
+from voxsds.blocks.limits import EditSettings, limits_of
+from voxsds.export.harden import ExportSettings, export_blocks
+from voxsds.files.disk import read_image, read_json, write_json
+from voxsds.files.params import read_params, read_section
+from voxsds.gradcheck.gate import GradcheckSettings, gradient_test
+from voxsds.grid.file import read_grid
 from voxsds.report.gather import provenance, read_history, read_test_images
 from voxsds.report.page import Page, write_report
-from voxsds.snapshots import read_worlds
-from voxsds.validation import Run, ValidateSettings, validate
-from voxsds.views import CameraSettings
+from voxsds.train.views import CameraSettings
+from voxsds.validate.evaluator import Evaluator, distractor_captions
+from voxsds.validate.photographs import Photograph, chosen_views
+from voxsds.validate.validation import Run, ValidateSettings, validate
+from voxsds.world.datasets import Dataset, read_dataset
+from voxsds.world.maps import read_map
+from voxsds.world.snapshots import read_worlds
 
 OUT = Path("out_local")
 

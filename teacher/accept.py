@@ -20,13 +20,13 @@ from transformers import CLIPModel, CLIPTokenizer
 from teacher.data import CaptionedRenders, load_renders, to_unit
 from teacher.optimization import start_processes
 from teacher.train_vae import reconstruction_psnr
-from voxsds.files import read_json, write_image, write_json
-from voxsds.guidance.viewpoint import size_ids
-from voxsds.materials import DEFAULT_PALETTE
-from voxsds.params import read_params, read_section
-from voxsds.shading import SKY, lit_faces
-from voxsds.worlds import HELD_OUT, PROMPTS, Attributes, Structure, canonical_caption
-from voxsds.worlds.attributes import BIOMES, KINDS, MATERIALS
+from voxsds.captions.attributes import BIOMES, HELD_OUT, KINDS, MATERIALS, PROMPTS, Attributes, Structure
+from voxsds.captions.sentences import canonical_caption
+from voxsds.files.disk import read_json, write_image, write_json
+from voxsds.files.params import read_params, read_section
+from voxsds.guidance.sdxl.viewpoint import size_ids
+from voxsds.render.light import SKY, lit_faces
+from voxsds.world.palette import DEFAULT_PALETTE
 
 DISTRACTORS = 99
 

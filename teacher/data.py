@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from voxsds.files import read_json
+from voxsds.files.disk import read_json
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
-from voxsds.guidance.graphs import warm_up
+from voxsds.guidance.fast.graphs import warm_up
 
 
 @dataclass(frozen=True)

@@ -22,19 +22,19 @@ from jaxtyping import Float, UInt8
 from numpy.lib.format import open_memmap
 from scipy.ndimage import gaussian_filter
 
-from voxsds.cameras import Frame
-from voxsds.field import Field, solid_field
-from voxsds.files import write_json
-from voxsds.guidance.viewpoint import towards_camera
-from voxsds.materials import DEFAULT_PALETTE
-from voxsds.params import read_params, read_section
-from voxsds.poses import PoseLaw, sample_pose
-from voxsds.rays import ray_bundle
-from voxsds.render import render
-from voxsds.shading import lit_faces
-from voxsds.worlds.captions import canonical_caption, caption
-from voxsds.worlds.styles import STYLES
-from voxsds.worlds.world import World, generate
+from teacher.worlds.world import World, generate
+from voxsds.captions.sentences import canonical_caption, caption
+from voxsds.captions.styles import STYLES
+from voxsds.files.disk import write_json
+from voxsds.files.params import read_params, read_section
+from voxsds.guidance.sdxl.viewpoint import towards_camera
+from voxsds.render.light import lit_faces
+from voxsds.render.rays import ray_bundle
+from voxsds.render.renderer import render
+from voxsds.world.cameras import Frame
+from voxsds.world.field import Field, solid_field
+from voxsds.world.palette import DEFAULT_PALETTE
+from voxsds.world.poses import PoseLaw, sample_pose
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ON_CUDA = 12  # processes, each with a context of its own on the card; on a CPU one for each core

@@ -18,9 +18,9 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from teacher.data import CaptionedRenders, load_renders, to_unit, token_table
 from teacher.optimization import Descent, Fit, start_processes, training_arguments
 from teacher.tokenizer import train_tokenizer
-from voxsds.files import write_json
-from voxsds.guidance.viewpoint import camera_ids, size_ids
-from voxsds.params import read_params, read_section
+from voxsds.files.disk import write_json
+from voxsds.files.params import read_params, read_section
+from voxsds.guidance.sdxl.viewpoint import camera_ids, size_ids
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenize
 from teacher.data import CaptionedRenders, load_renders, to_unit, token_table
 from teacher.optimization import Descent, Fit, start_processes, training_arguments
 from teacher.tokenizer import train_tokenizer
-from voxsds.params import read_params, read_section
+from voxsds.files.params import read_params, read_section
 
 
 @dataclass(frozen=True)

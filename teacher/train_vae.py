@@ -14,8 +14,8 @@ from torch import Tensor
 
 from teacher.data import load_renders, to_unit
 from teacher.optimization import Descent, Fit, start_processes, training_arguments
-from voxsds.files import write_json
-from voxsds.params import read_params, read_section
+from voxsds.files.disk import write_json
+from voxsds.files.params import read_params, read_section
 
 HELD_OUT_SOFT = 256  # softened renders, the last ones, that no training sees
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from voxsds.adjacency import free_faces
-from voxsds.materials import FACE_NORMALS
-from voxsds.worlds.degrade import exposed
+from teacher.worlds.degrade import exposed
+from voxsds.blocks.neighbours import free_faces
+from voxsds.world.palette import FACE_NORMALS
 
 
 @pytest.mark.parametrize(("mode", "free"), [("constant", 8 * 3), ("edge", 0)])

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxsds.cameras import Camera, Frame, look_at
-from voxsds.rays import ray_bundle
+from voxsds.render.rays import ray_bundle
+from voxsds.world.cameras import Camera, Frame, look_at
 
 FRAME = Frame((16.0, 12.0), 2.0)
 

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from tests.helpers.edit import house_on_grass
-from voxsds.cameras import Frame, look_at
-from voxsds.capture import EYE, CaptureSettings, capture, orbit_cameras, sees, walk_cameras
-from voxsds.datasets import read_dataset
-from voxsds.field import solid_field
-from voxsds.files import read_image
-from voxsds.maps import BlockMap
-from voxsds.materials import AIR, DEFAULT_PALETTE, STONE
-from voxsds.poses import PoseLaw, farther
-from voxsds.rays import ray_bundle
-from voxsds.render import first_hit
+from voxsds.cli.capture import EYE, CaptureSettings, capture, orbit_cameras, sees, walk_cameras
+from voxsds.files.disk import read_image
+from voxsds.render.rays import ray_bundle
+from voxsds.render.renderer import first_hit
+from voxsds.world.cameras import Frame, look_at
+from voxsds.world.datasets import read_dataset
+from voxsds.world.field import solid_field
+from voxsds.world.maps import BlockMap
+from voxsds.world.palette import AIR, DEFAULT_PALETTE, STONE
+from voxsds.world.poses import PoseLaw, farther
 
 LAW = PoseLaw((15.0, 52.0), (1.3, 1.65), 45.0, 0.36, 0.05)
 

@@ -14,7 +14,7 @@ import torch
 
 from stages import init_grid
 from tests.helpers.workspace import ROOT, make_workspace, params
-from voxsds.checkpoint import (
+from voxsds.train.checkpoint import (
     AlreadyTraining,
     Checkpoint,
     checkpoint_root,
@@ -166,7 +166,7 @@ def test_fingerprints_tell_apart_all_that_changes_a_result(tmp_path):
 
 def test_sources_are_those_imported():
     sources = [path.relative_to(ROOT).as_posix() for path in imported_sources("voxsds")]
-    assert {"voxsds/training.py", "voxsds/checkpoint.py", "voxsds/guidance/sds.py"} <= set(sources)
+    assert {"voxsds/train/training.py", "voxsds/train/checkpoint.py", "voxsds/guidance/sds.py"} <= set(sources)
 
 
 def test_states_are_kept_where_dvc_does_not_delete_them(monkeypatch):

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from voxsds.cleanup import Settled, Settling, drop, fill_holes, new_floaters, settle, undo_floating
-from voxsds.edit import Limits, no_limits
-from voxsds.materials import AIR, DEFAULT_PALETTE, GRASS, SNOW, STONE
-from voxsds.metrics import floating
+from voxsds.blocks.limits import Limits, no_limits
+from voxsds.blocks.neighbours import floating
+from voxsds.blocks.settle import Settled, Settling, drop, fill_holes, new_floaters, settle, undo_floating
+from voxsds.world.palette import AIR, DEFAULT_PALETTE, GRASS, SNOW, STONE
 
 SIZE = (7, 9, 7)
 FREE = no_limits(SIZE, len(DEFAULT_PALETTE))

@@ -13,10 +13,10 @@ import torch
 import yaml
 from PIL import Image
 
-from voxsds import doctor
+from voxsds.cli import diagnosis as doctor
 from voxsds.cli import main as cli
 from voxsds.cli.builds import room_wanted
-from voxsds.maps import read_map
+from voxsds.world.maps import read_map
 
 ROOT = Path(__file__).parents[1]
 COTTAGE = ROOT / "tests" / "data" / "builds" / "green-cottage.schem"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxsds.cameras import Camera, look_at
-from voxsds.datasets import read_dataset, write_dataset
-from voxsds.files import read_image
+from voxsds.files.disk import read_image
+from voxsds.world.cameras import Camera, look_at
+from voxsds.world.datasets import read_dataset, write_dataset
 
 
 def cameras(count: int = 3, size: int = 6) -> list[Camera]:

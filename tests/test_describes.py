@@ -10,16 +10,16 @@ from benchmarks.cases import read_cases, with_overrides
 from stages.train import read_recipe
 from tests.helpers.edit import house_on_grass, recipe, tower_on_snow, training
 from tests.helpers.oracles import LIT, latents_of, views, world
-from voxsds.datasets import read_dataset
-from voxsds.edit import EVERYTHING
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings
-from voxsds.guidance.distill import probe
+from voxsds.blocks.limits import EVERYTHING
+from voxsds.files.params import read_params, read_section
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.oracle import OracleTeacher
+from voxsds.guidance.probe import probe
 from voxsds.guidance.teacher import Promptable, load_teacher
-from voxsds.maps import read_map
-from voxsds.materials import GRASS, SAND, SNOW, STONE
-from voxsds.params import read_params, read_section
-from voxsds.training import PROBE_LEVELS, Scene, Training
+from voxsds.train.training import PROBE_LEVELS, Scene, Training
+from voxsds.world.datasets import read_dataset
+from voxsds.world.maps import read_map
+from voxsds.world.palette import GRASS, SAND, SNOW, STONE
 
 SHOWN, OTHER = world(SNOW, STONE), world(GRASS, SAND)
 OPEN = replace(EVERYTHING, preserve=None)

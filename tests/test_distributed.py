@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from stages import init_grid
 from stages import train as train_stage
 from tests.helpers.workspace import ROOT, make_workspace, params
-from voxsds.distributed import ALONE, Ranks, joined, own_device
+from voxsds.train.processes import ALONE, Ranks, joined, own_device
 
 STEPS = 40
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")

@@ -31,7 +31,7 @@ from tests.helpers.pages import (
 from tests.helpers.pipeline_clone import run
 from voxsds.formats.exchange import import_world
 from voxsds.formats.mapping import read_mapping
-from voxsds.maps import read_map
+from voxsds.world.maps import read_map
 
 OWN_BUILD = "docs/your-own-build.md"
 MADE = (

@@ -11,25 +11,17 @@ from hypothesis.extra.numpy import arrays
 
 from stages.train import parts_of
 from tests.helpers.edit import FRAME, SHAPE, house_on_grass, recipe, tower_on_snow, training
-from voxsds.cleanup import new_floaters
-from voxsds.edit import (
-    EVERYTHING,
-    Box,
-    EditSettings,
-    Limits,
-    limits_of,
-    prompted_parts,
-    restrain,
-    weight_decay,
-)
-from voxsds.export import ExportSettings, export_blocks
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings
-from voxsds.gridfile import GridFile, read_grid, write_grid
+from voxsds.blocks.limits import EVERYTHING, Box, EditSettings, Limits, limits_of, prompted_parts
+from voxsds.blocks.settle import new_floaters
+from voxsds.export.harden import ExportSettings, export_blocks
+from voxsds.files.params import read_section
+from voxsds.grid.file import GridFile, read_grid, write_grid
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.oracle import OracleTeacher
-from voxsds.materials import AIR, DEFAULT_PALETTE, DIRT, GRASS, PLANK, SNOW, STONE
-from voxsds.params import read_section
-from voxsds.shading import lit_faces
-from voxsds.training import Part, train
+from voxsds.render.light import lit_faces
+from voxsds.train.restraint import restrain, weight_decay
+from voxsds.train.training import Part, train
+from voxsds.world.palette import AIR, DEFAULT_PALETTE, DIRT, GRASS, PLANK, SNOW, STONE
 
 SIZE = (5, 6, 5)
 MATERIALS = len(DEFAULT_PALETTE)

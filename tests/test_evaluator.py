@@ -9,7 +9,7 @@ from PIL import Image
 from transformers import CLIPModel, CLIPTokenizer
 
 from tests.helpers.tiny_evaluator import processor, save_tiny_evaluator
-from voxsds.evaluator import (
+from voxsds.validate.evaluator import (
     Evaluator,
     content_words,
     distractor_captions,

@@ -12,16 +12,15 @@ from stages import export as export_stage
 from stages import init_grid, train
 from tests.helpers.edit import FRAME, SHAPE, house_on_grass, tower_on_snow, views
 from tests.helpers.workspace import make_workspace, params
-from voxsds.adjacency import components
-from voxsds.cleanup import sealed_holes
-from voxsds.export import ExportSettings, export_blocks
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings
-from voxsds.gridfile import GridFile, read_grid, write_grid
-from voxsds.inspection import draw_blocks
-from voxsds.maps import read_map
-from voxsds.materials import AIR, DEFAULT_PALETTE, DIRT, GRASS, SNOW, STONE
-from voxsds.metrics import floating
-from voxsds.speckle import visible
+from voxsds.blocks.neighbours import components, floating
+from voxsds.blocks.settle import sealed_holes
+from voxsds.blocks.surface import visible
+from voxsds.export.harden import ExportSettings, export_blocks
+from voxsds.grid.file import GridFile, read_grid, write_grid
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
+from voxsds.render.draw import draw_blocks
+from voxsds.world.maps import read_map
+from voxsds.world.palette import AIR, DEFAULT_PALETTE, DIRT, GRASS, SNOW, STONE
 
 SETTINGS = ExportSettings(
     threshold=0.5,

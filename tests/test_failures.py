@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from teacher.worlds.degrade import with_floating_blocks, with_noise
 from tests.helpers.generated_run import described, judged, run_to, soft_as, start
-from voxsds.edit import EVERYTHING, Box, limits_of
-from voxsds.failures import Failure
-from voxsds.gridfile import GridFile
-from voxsds.materials import AIR, DEFAULT_PALETTE, DIRT, GRASS, PLANK, SAND, SNOW, STONE, WATER
-from voxsds.symptoms import dark_arc, enclosed_voids, haze, lost_columns, stray_material
-from voxsds.worlds import PROMPTS
-from voxsds.worlds.degrade import with_floating_blocks, with_noise
-from voxsds.worlds.naming import materials_in
+from voxsds.blocks.limits import EVERYTHING, Box, limits_of
+from voxsds.captions.attributes import PROMPTS
+from voxsds.captions.naming import materials_in
+from voxsds.grid.file import GridFile
+from voxsds.validate.failures import Failure
+from voxsds.validate.symptoms import dark_arc, enclosed_voids, haze, lost_columns, stray_material
+from voxsds.world.palette import AIR, DEFAULT_PALETTE, DIRT, GRASS, PLANK, SAND, SNOW, STONE, WATER
 
 TOWER, HOUSE = "a stone tower on snowy hills", "a wooden house on a grassy plain"
 ISLAND = "a grassy island in the water"

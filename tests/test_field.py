@@ -2,7 +2,7 @@
 
 import torch
 
-from voxsds.field import Field, straight_through
+from voxsds.world.field import Field, straight_through
 
 
 def soft() -> Field:

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxsds.files import atomic_path, read_image, read_json, write_bytes, write_image, write_json, write_text
+from voxsds.files.disk import (
+    atomic_path,
+    read_image,
+    read_json,
+    write_bytes,
+    write_image,
+    write_json,
+    write_text,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

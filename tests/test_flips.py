@@ -17,17 +17,17 @@ from tests.helpers.edit import (
     training,
 )
 from tests.helpers.oracles import LIT, views, world
-from voxsds import flips
-from voxsds.edit import EVERYTHING, limits_of, restrain
-from voxsds.field import Field, solid_field
-from voxsds.flips import HardPhase, chosen, slopes
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings
-from voxsds.inspection import draw, draw_blocks
-from voxsds.materials import AIR, DEFAULT_PALETTE, DIRT, GRASS, PLANK, SAND, SNOW, STONE, WATER
-from voxsds.metrics import psnr
-from voxsds.render import render
-from voxsds.speckle import visible
-from voxsds.training import train
+from voxsds.blocks.limits import EVERYTHING, limits_of
+from voxsds.blocks.surface import visible
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
+from voxsds.render.draw import draw, draw_blocks, psnr
+from voxsds.render.renderer import render
+from voxsds.train import flips
+from voxsds.train.flips import HardPhase, chosen, slopes
+from voxsds.train.restraint import restrain
+from voxsds.train.training import train
+from voxsds.world.field import Field, solid_field
+from voxsds.world.palette import AIR, DEFAULT_PALETTE, DIRT, GRASS, PLANK, SAND, SNOW, STONE, WATER
 
 SETTINGS = GridSettings((1, 2), 3.0, 4.0)
 

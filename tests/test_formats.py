@@ -11,14 +11,15 @@ import pytest
 from midvoxio.parser import Parser
 from schempy.schematic import Schematic
 
-from voxsds.cameras import Frame
+from teacher.worlds.world import generate
+from voxsds.captions.styles import TEACHER
 from voxsds.formats import structure
 from voxsds.formats.build import Box
 from voxsds.formats.exchange import export_world, import_world
 from voxsds.formats.mapping import read_mapping
-from voxsds.maps import BlockMap
-from voxsds.materials import AIR, DEFAULT_PALETTE, SNOW, STONE, WATER
-from voxsds.worlds import TEACHER, generate
+from voxsds.world.cameras import Frame
+from voxsds.world.maps import BlockMap
+from voxsds.world.palette import AIR, DEFAULT_PALETTE, SNOW, STONE, WATER
 
 MAPPING = read_mapping()
 STATES = [MAPPING.state_of(DEFAULT_PALETTE, i)[0] for i in range(len(DEFAULT_PALETTE))]
@@ -51,7 +52,7 @@ def world() -> BlockMap:
 def test_a_thousand_worlds_come_back_block_for_block(
     name: str, thousand: list[BlockMap], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("voxsds.files._sync", lambda path: None)  # a slow disk is not what is tested
+    monkeypatch.setattr("voxsds.files.disk._sync", lambda path: None)  # a slow disk is not what is tested
     for seed, made in enumerate(thousand):
         export_world(tmp_path / name, made, MAPPING, sponge_version=2 + seed % 2, replace=True)
         back = import_world(tmp_path / name, MAPPING)

@@ -8,10 +8,10 @@ import trimesh
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxsds.cameras import Frame
 from voxsds.formats import glb
-from voxsds.maps import BlockMap, read_map
-from voxsds.materials import AIR, BOTTOM, DEFAULT_PALETTE, SIDE, SNOW, STONE, TOP
+from voxsds.world.cameras import Frame
+from voxsds.world.maps import BlockMap, read_map
+from voxsds.world.palette import AIR, BOTTOM, DEFAULT_PALETTE, SIDE, SNOW, STONE, TOP
 
 MAPS = Path(__file__).parents[1] / "maps"
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.hostile import FILES, attempt, write_hostile
-from voxsds.cameras import Frame
 from voxsds.formats.exchange import Imported, export_world, import_world
 from voxsds.formats.mapping import read_mapping
-from voxsds.maps import BlockMap
-from voxsds.materials import DEFAULT_PALETTE
+from voxsds.world.cameras import Frame
+from voxsds.world.maps import BlockMap
+from voxsds.world.palette import DEFAULT_PALETTE
 
 ROOT = Path(__file__).parents[1]
 MAPPING = read_mapping()

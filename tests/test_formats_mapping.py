@@ -7,7 +7,7 @@ import pytest
 
 from voxsds.formats.build import Kind
 from voxsds.formats.mapping import lab, nearest_material, read_mapping
-from voxsds.materials import DEFAULT_PALETTE, SIDE, TOP
+from voxsds.world.palette import DEFAULT_PALETTE, SIDE, TOP
 
 MAPPING = read_mapping()
 

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from tests.helpers.backends import ON_GPU, needs_triton
 from tests.helpers.tiny_pipeline import tiny_unet, tiny_vae
-from voxsds.guidance.fused import WideHead, fuse
-from voxsds.guidance.norm import GroupNormSilu, gated_gelu
+from voxsds.guidance.fast.fused import WideHead, fuse
+from voxsds.guidance.fast.norm import GroupNormSilu, gated_gelu
 
 pytestmark = needs_triton
 

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from voxsds import gradcheck as module
-from voxsds import gradient_errors
-from voxsds.cameras import Frame, look_at
-from voxsds.datasets import write_dataset
-from voxsds.files import write_text
-from voxsds.gradcheck import Gate, GradcheckSettings, gate_verdict, gradcheck, gradient_test
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings
-from voxsds.maps import BlockMap, write_map
-from voxsds.materials import DEFAULT_PALETTE, DIRT, GRASS, STONE
-from voxsds.rays import ray_bundle
-from voxsds.render import present_backends, render
-from voxsds.shading import lit_faces
+from voxsds.files.disk import write_text
+from voxsds.gradcheck import errors as gradient_errors
+from voxsds.gradcheck import gate as module
+from voxsds.gradcheck.gate import Gate, GradcheckSettings, gate_verdict, gradcheck, gradient_test
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
+from voxsds.render.light import lit_faces
+from voxsds.render.rays import ray_bundle
+from voxsds.render.renderer import present_backends, render
+from voxsds.world.cameras import Frame, look_at
+from voxsds.world.datasets import write_dataset
+from voxsds.world.maps import BlockMap, write_map
+from voxsds.world.palette import DEFAULT_PALETTE, DIRT, GRASS, STONE
 
 SHAPE = (8, 6, 8)
 FRAME = Frame((4.0, 4.0), 1.0)

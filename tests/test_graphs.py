@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from voxsds.guidance.graphs import Replayed, ReplayedWithGradient
+from voxsds.guidance.fast.graphs import Replayed, ReplayedWithGradient
 
 pytestmark = pytest.mark.cuda
 

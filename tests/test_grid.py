@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings, upsample
-from voxsds.materials import DEFAULT_PALETTE, GRASS, STONE
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings, upsample
+from voxsds.world.palette import DEFAULT_PALETTE, GRASS, STONE
 
 LEVELS = [(1,), (1, 2), (1, 2, 4), (1, 3, 5)]
 MATERIALS = len(DEFAULT_PALETTE)

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from voxsds.guidance.lora import add_lora, kohya_name, lora_change
+from voxsds.guidance.sdxl.lora import add_lora, kohya_name, lora_change
 
 
 class Network(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxsds import losses
+from voxsds.train import penalties as losses
 
 SHAPE = (3, 4, 5)
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from voxsds.cameras import Frame, look_at
-from voxsds.maps import EMPTY_SHAPE, BlockMap, read_map, with_blocks, write_map
-from voxsds.materials import DEFAULT_PALETTE, STONE, WATER
-from voxsds.rays import ray_bundle
+from voxsds.render.rays import ray_bundle
+from voxsds.world.cameras import Frame, look_at
+from voxsds.world.maps import EMPTY_SHAPE, BlockMap, read_map, with_blocks, write_map
+from voxsds.world.palette import DEFAULT_PALETTE, STONE, WATER
 
 BRICK = {
     "id": "brick-1",

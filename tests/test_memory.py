@@ -15,12 +15,12 @@ from stages import train as train_stage
 from tests.helpers import teachers
 from tests.helpers.edit import SHAPE, house_on_grass, teacher_settings
 from tests.helpers.workspace import ROOT, make_workspace, params
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings
-from voxsds.gridfile import GridFile, read_outline, write_grid
-from voxsds.guidance.needs import Needs, needs_of
-from voxsds.guidance.sdxl import SdxlTeacher
-from voxsds.materials import DEFAULT_PALETTE
-from voxsds.memory import Load
+from voxsds.grid.file import GridFile, read_outline, write_grid
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
+from voxsds.guidance.sdxl.needs import Needs, needs_of
+from voxsds.guidance.sdxl.teacher import SdxlTeacher
+from voxsds.train.memory import Load
+from voxsds.world.palette import DEFAULT_PALETTE
 
 pytest_plugins = ["tests.helpers.pipelines"]
 NOTHING = Needs((), weights=0, pixel=0, loading=0)
@@ -59,7 +59,7 @@ def test_a_step_takes_the_memory_that_was_estimated(step):
 def test_a_large_tensor_takes_few_pages():
     """65,536 pages of 4 KB or 128 of 2 MB are 256 MB. Measured: 686 faults with, 65,584 without."""
     code = (
-        "import resource, torch; from voxsds.memory import tune_allocators; tune_allocators(); "
+        "import resource, torch; from voxsds.train.memory import tune_allocators; tune_allocators(); "
         "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt; "
         "before = faults(); torch.ones(2**26); print(faults() - before)"
     )

@@ -7,16 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from voxsds.metrics import (
-    PSNR_CEILING,
-    EditCounts,
-    count_edits,
-    floating,
-    kept_share,
-    material_counts,
-    psnr,
-    shares,
-)
+from voxsds.blocks.counts import EditCounts, count_edits, kept_share, material_counts, shares
+from voxsds.blocks.neighbours import floating
+from voxsds.render.draw import PSNR_CEILING, psnr
 
 WORLDS = arrays(np.int64, (4, 5, 3), elements=st.integers(0, 3))
 

@@ -7,8 +7,8 @@ import pytest
 from diffusers import StableDiffusionXLPipeline
 
 from tests.helpers.teachers import teacher_settings
-from voxsds.guidance import needs
-from voxsds.guidance.needs import needs_of
+from voxsds.guidance.sdxl import needs
+from voxsds.guidance.sdxl.needs import needs_of
 
 pytest_plugins = ["tests.helpers.pipelines"]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -5,16 +5,16 @@ import torch
 
 from tests.helpers.oracles import LIT, latents_of, normal, views, world
 from tests.helpers.teachers import teacher_settings
-from voxsds.cameras import Frame
-from voxsds.guidance.denoise import known_range
-from voxsds.guidance.distill import distill, probe
+from voxsds.guidance.distill import distill
 from voxsds.guidance.oracle import OracleTeacher, posterior_mean
-from voxsds.guidance.sampling import sample
+from voxsds.guidance.probe import probe
+from voxsds.guidance.sampling import known_range, sample
 from voxsds.guidance.sds import noise_latents, surrogate_loss
 from voxsds.guidance.teacher import Teacher, load_teacher
-from voxsds.maps import BlockMap, write_map
-from voxsds.materials import DEFAULT_PALETTE, GRASS, SAND, SNOW, STONE
-from voxsds.rays import RayBundle
+from voxsds.render.rays import RayBundle
+from voxsds.world.cameras import Frame
+from voxsds.world.maps import BlockMap, write_map
+from voxsds.world.palette import DEFAULT_PALETTE, GRASS, SAND, SNOW, STONE
 
 
 def test_posterior_mean_agrees_with_numerical_integration():

@@ -15,14 +15,15 @@ from tests.helpers.edit import (
     training,
     views,
 )
-from voxsds.export import ExportSettings, export_blocks
-from voxsds.field import solid_field
-from voxsds.materials import AIR, DEFAULT_PALETTE
-from voxsds.metrics import floating, psnr
-from voxsds.rays import ray_bundle
-from voxsds.render import first_hit, render
-from voxsds.shading import lit_faces
-from voxsds.training import train
+from voxsds.blocks.neighbours import floating
+from voxsds.export.harden import ExportSettings, export_blocks
+from voxsds.render.draw import psnr
+from voxsds.render.light import lit_faces
+from voxsds.render.rays import ray_bundle
+from voxsds.render.renderer import first_hit, render
+from voxsds.train.training import train
+from voxsds.world.field import solid_field
+from voxsds.world.palette import AIR, DEFAULT_PALETTE
 
 SOLIDS = len(DEFAULT_PALETTE) - 1
 EXPORT = ExportSettings(

@@ -4,9 +4,9 @@ import torch
 
 from benchmarks.original import nearest_faces
 from tests.helpers.scenes import LIT, looking
-from voxsds.field import Field, solid_field
-from voxsds.render import render
-from voxsds.shading import SKY
+from voxsds.render.light import SKY
+from voxsds.render.renderer import render
+from voxsds.world.field import Field, solid_field
 
 SHAPE = (6, 5, 6)
 

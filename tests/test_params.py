@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxsds.params import read_params, read_section, read_value
+from voxsds.files.params import read_params, read_section, read_value
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from tests.helpers.scenes import LIT, SHAPE, random_field, rays_by_name
-from voxsds import parity
-from voxsds.maps import EMPTY_SHAPE
-from voxsds.parity import Scene, agreement, agreements, dissolved
-from voxsds.render import Hits, Rendering, first_hit, reference, render
+from voxsds.gradcheck import backends as parity
+from voxsds.gradcheck.backends import Scene, agreement, agreements, dissolved
+from voxsds.render import reference
+from voxsds.render.renderer import Hits, Rendering, first_hit, render
+from voxsds.world.maps import EMPTY_SHAPE
 
 SCENE = Scene("soft", random_field(), LIT, rays_by_name()["outside"])
 BACKENDS = {"reference": torch.device("cpu"), "numba": torch.device("cpu")}

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from tests.helpers.small_run import dataset, grassland, snow_with_post, world
-from voxsds.inspection import draw_blocks
-from voxsds.materials import DIRT
-from voxsds.metrics import PSNR_CEILING
-from voxsds.photographs import MOST_VIEWS, Photograph, away_from_edges, chosen_views, compare
+from voxsds.render.draw import PSNR_CEILING, draw_blocks
+from voxsds.validate.photographs import MOST_VIEWS, Photograph, away_from_edges, chosen_views, compare
+from voxsds.world.palette import DIRT
 
 
 def photographs(blocks: np.ndarray) -> list[Photograph]:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from voxsds.cameras import Frame
-from voxsds.maps import BlockMap
-from voxsds.materials import DEFAULT_PALETTE, SNOW, STONE
-from voxsds.pictures import write_picture
-from voxsds.shading import SKY
+from voxsds.cli.pictures import write_picture
+from voxsds.render.light import SKY
+from voxsds.world.cameras import Frame
+from voxsds.world.maps import BlockMap
+from voxsds.world.palette import DEFAULT_PALETTE, SNOW, STONE
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxsds.cameras import Frame
-from voxsds.poses import PoseLaw, orbit_pose, sample_pose
+from voxsds.world.cameras import Frame
+from voxsds.world.poses import PoseLaw, orbit_pose, sample_pose
 
 LAW = PoseLaw(
     elevation_degrees=(15.0, 52.0),

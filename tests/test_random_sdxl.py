@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.make_random_sdxl import LORA, SMALL, UNET, write_folder
 from tests.helpers.teachers import PROMPT, teacher_settings
-from voxsds.guidance.sdxl import SdxlTeacher
+from voxsds.files.params import read_params, read_section
+from voxsds.guidance.sdxl.teacher import SdxlTeacher
 from voxsds.guidance.teacher import TeacherSettings
-from voxsds.params import read_params, read_section
 
 pytest_plugins = ["tests.helpers.pipelines"]
 pytestmark = pytest.mark.usefixtures("one_thread")

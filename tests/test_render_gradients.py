@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tests.helpers.scenes import LIT, SHAPE, SOLIDS, looking, parallel, random_field, rays_by_name
-from voxsds.field import Field
-from voxsds.render import render
+from voxsds.render.renderer import render
+from voxsds.world.field import Field
 
 BACKENDS = ["reference", "numba"]
 ALL_DRAWN = -1.0  # a threshold under which the image is a polynomial in the opacities, also below 0

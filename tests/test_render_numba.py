@@ -5,7 +5,7 @@ import tracemalloc
 import torch
 
 from tests.helpers.scenes import LIT, looking, random_field
-from voxsds.parity import Drawn, Scene
+from voxsds.gradcheck.backends import Drawn, Scene
 
 
 def image_and_products(scene):

@@ -10,11 +10,12 @@ import torch
 
 from tests.helpers.backends import ON_GPU, needs_nvdiffrast, stand_in
 from tests.helpers.scenes import LIT, SHAPE, looking, parallel, random_field, rays_by_name
-from voxsds.materials import FACE_NORMALS
-from voxsds.parity import Drawn, Scene
-from voxsds.render import choose_backend, nvdiffrast_mesh, reference
+from voxsds.gradcheck.backends import Drawn, Scene
+from voxsds.render import nvdiffrast_mesh, reference
 from voxsds.render.nvdiffrast_cuda import peel
 from voxsds.render.nvdiffrast_mesh import lattice, mesh, quads
+from voxsds.render.renderer import choose_backend
+from voxsds.world.palette import FACE_NORMALS
 
 pytestmark = needs_nvdiffrast
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from teacher.worlds.world import generate
 from tests.helpers.backends import (
     COMPARED,
     GPU,
@@ -18,15 +19,14 @@ from tests.helpers.backends import (
     stand_in,
 )
 from tests.helpers.scenes import LIT, SHAPE, SOLIDS, looking, parallel, random_field, rays_by_name
-from voxsds.datasets import read_dataset
-from voxsds.field import Field, solid_field
-from voxsds.maps import read_map
-from voxsds.parity import Drawn, Scene, dissolved
-from voxsds.rays import ray_bundle
-from voxsds.render import render
-from voxsds.shading import lit_faces
-from voxsds.worlds.styles import TEACHER
-from voxsds.worlds.world import generate
+from voxsds.captions.styles import TEACHER
+from voxsds.gradcheck.backends import Drawn, Scene, dissolved
+from voxsds.render.light import lit_faces
+from voxsds.render.rays import ray_bundle
+from voxsds.render.renderer import render
+from voxsds.world.datasets import read_dataset
+from voxsds.world.field import Field, solid_field
+from voxsds.world.maps import read_map
 
 # Worst errors seen on an AMD EPYC, Triton interpreted and nvdiffrast's rasteriser replaced:
 # images 6e-16 and 1.2e-7, products 5e-15 and 5e-7 of their largest entry.

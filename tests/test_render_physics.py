@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from tests.helpers.scenes import LIT, SHAPE, SOLIDS, looking, parallel, random_field, rays_by_name
-from voxsds.field import Field, solid_field
-from voxsds.render import first_hit, render
-from voxsds.shading import SKY
+from voxsds.render.light import SKY
+from voxsds.render.renderer import first_hit, render
+from voxsds.world.field import Field, solid_field
 
 BACKENDS = ["reference", "numba"]
 FORWARD = (0.0, 0.0, 1.0)  # enters through faces 5 (-z)

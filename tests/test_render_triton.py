@@ -7,9 +7,9 @@ import torch
 
 from tests.helpers.backends import ON_GPU, assert_agrees, needs_triton
 from tests.helpers.scenes import LIT, looking, random_field, rays_by_name
-from voxsds.field import Field
-from voxsds.parity import Drawn, Scene, agreement
-from voxsds.render import choose_backend, render
+from voxsds.gradcheck.backends import Drawn, Scene, agreement
+from voxsds.render.renderer import choose_backend, render
+from voxsds.world.field import Field
 
 pytestmark = needs_triton
 

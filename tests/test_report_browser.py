@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.helpers.golden import assert_matches_golden
 from tests.helpers.report_page import make_page, with_custom_material, with_large_worlds
-from voxsds.files import write_text
+from voxsds.files.disk import write_text
 from voxsds.report.page import BUDGET, html
 
 pytestmark = pytest.mark.browser

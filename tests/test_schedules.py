@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxsds.schedules import Geometric, Linear, StepDecay, progress
+from voxsds.train.schedules import Geometric, Linear, StepDecay, progress
 
 numbers = st.floats(0.01, 100.0)
 lengths = st.integers(2, 1000)

@@ -7,7 +7,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxsds.guidance.lightning import check_checkpoint, own_timesteps
 from voxsds.guidance.sampling import trailing_timesteps
 from voxsds.guidance.sds import (
     clamp_noise,
@@ -24,6 +23,7 @@ from voxsds.guidance.sds import (
     surrogate_loss,
     weight,
 )
+from voxsds.guidance.sdxl.lightning import check_checkpoint, own_timesteps
 from voxsds.guidance.words import known_share, prompt_warning
 
 SHAPE = (2, 4, 3, 5)

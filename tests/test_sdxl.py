@@ -11,7 +11,7 @@ from voxsds.guidance.autoencoder import latent_scale
 from voxsds.guidance.distill import distill
 from voxsds.guidance.sampling import sample
 from voxsds.guidance.sds import guided_noise, noise_from_velocity, surrogate_loss
-from voxsds.guidance.sdxl import SdxlTeacher
+from voxsds.guidance.sdxl.teacher import SdxlTeacher
 from voxsds.guidance.teacher import Teacher, load_teacher
 
 pytest_plugins = ["tests.helpers.pipelines"]

@@ -6,12 +6,12 @@ import torch
 
 from scripts.photograph import photograph
 from tests.helpers.small_run import LAW
-from voxsds.cameras import Frame
-from voxsds.maps import BlockMap
-from voxsds.materials import DEFAULT_PALETTE
-from voxsds.photographs import Photograph, compare
-from voxsds.poses import orbit_pose
-from voxsds.verdicts import LEAST_AGREEMENT
+from voxsds.validate.criteria import LEAST_AGREEMENT
+from voxsds.validate.photographs import Photograph, compare
+from voxsds.world.cameras import Frame
+from voxsds.world.maps import BlockMap
+from voxsds.world.palette import DEFAULT_PALETTE
+from voxsds.world.poses import orbit_pose
 
 pytestmark = pytest.mark.browser
 SHAPE, FRAME = (7, 9, 11), Frame((2.5, 6.0), scale=1.5)  # no two sides alike, the axis off the middle

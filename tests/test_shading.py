@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from voxsds.materials import DEFAULT_PALETTE, DIRT, FACE_NORMALS, SNOW, STONE, Palette
-from voxsds.shading import AMBIENT_STRENGTH, HORIZON, SKY, irradiance, lit_faces
+from voxsds.render.light import AMBIENT_STRENGTH, HORIZON, SKY, irradiance, lit_faces
+from voxsds.world.palette import DEFAULT_PALETTE, DIRT, FACE_NORMALS, SNOW, STONE, Palette
 
 
 def test_top_of_dirt_has_the_colour_computed_by_hand():

@@ -8,12 +8,12 @@ import torch
 
 from scripts.make_shipped_worlds import REPOSITORY, SHIPPED, shipped_cameras, shipped_world
 from scripts.photograph import photograph
-from voxsds.datasets import read_dataset
-from voxsds.files import read_image
-from voxsds.maps import read_map, write_map
-from voxsds.materials import AIR, DEFAULT_PALETTE
-from voxsds.photographs import Photograph, compare
-from voxsds.verdicts import LEAST_AGREEMENT
+from voxsds.files.disk import read_image
+from voxsds.validate.criteria import LEAST_AGREEMENT
+from voxsds.validate.photographs import Photograph, compare
+from voxsds.world.datasets import read_dataset
+from voxsds.world.maps import read_map, write_map
+from voxsds.world.palette import AIR, DEFAULT_PALETTE
 
 REMAKE = "run python -m scripts.make_shipped_worlds and look at what changed"
 BOTH = pytest.mark.parametrize("number", [1, pytest.param(2, marks=pytest.mark.slow)])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from voxsds.snapshots import packed, read_worlds
+from voxsds.world.snapshots import packed, read_worlds
 
 
 @given(arrays(np.int64, st.tuples(*[st.integers(1, 4)] * 3), elements=st.integers(0, 40_000)))

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 
 from tests.helpers.teachers import PROMPT, edit_json, teacher_settings
 from tests.helpers.tiny_pipeline import tiny_pipeline
-from voxsds.guidance.sdxl import SdxlTeacher, read_schedule
-from voxsds.guidance.source import PipelineFolder
+from voxsds.guidance.sdxl.folder import PipelineFolder
+from voxsds.guidance.sdxl.teacher import SdxlTeacher, read_schedule
 
 pytest_plugins = ["tests.helpers.pipelines"]
 pytestmark = pytest.mark.usefixtures("one_thread")

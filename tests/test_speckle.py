@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from voxsds.materials import AIR, FACE_NORMALS, GRASS, SAND, SNOW, STONE
-from voxsds.speckle import open_faces, repaint_speckles, speckle_share, speckles, visible
+from voxsds.blocks.surface import open_faces, repaint_speckles, speckle_share, speckles, visible
+from voxsds.world.palette import AIR, FACE_NORMALS, GRASS, SAND, SNOW, STONE
 
 
 def field(material: int) -> np.ndarray:

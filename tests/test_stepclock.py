@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from voxsds.stepclock import StepClock
+from voxsds.train.clock import StepClock
 
 
 def test_parts_of_one_name_are_added_up_and_medians_are_over_steps():

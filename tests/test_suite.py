@@ -18,15 +18,16 @@ from benchmarks.suite import suite_jobs
 from benchmarks.suite_sheet import suite_sheet
 from stages.train import read_recipe
 from tests.helpers.small_run import FRAME, LAW, SHAPE, grassland
-from voxsds.files import read_json, write_json
-from voxsds.grid import GridSettings
-from voxsds.inspection import draw, draw_blocks
-from voxsds.materials import AIR, DEFAULT_PALETTE, GRASS, SNOW
-from voxsds.metrics import EditCounts, count_edits
-from voxsds.params import read_params
-from voxsds.poses import orbit_pose
-from voxsds.recipe import Span
-from voxsds.worlds import EVALUATOR, TEACHER, known_words, words
+from voxsds.blocks.counts import EditCounts, count_edits
+from voxsds.captions.sentences import known_words, words
+from voxsds.captions.styles import EVALUATOR, TEACHER
+from voxsds.files.disk import read_json, write_json
+from voxsds.files.params import read_params
+from voxsds.grid.logits import GridSettings
+from voxsds.render.draw import draw, draw_blocks
+from voxsds.train.recipe import Span
+from voxsds.world.palette import AIR, DEFAULT_PALETTE, GRASS, SNOW
+from voxsds.world.poses import orbit_pose
 
 PARAMS = read_params("params.yaml")
 CASE = Case("a stone tower", "one structure", 1, 7, "nothing", "a grassy hill")

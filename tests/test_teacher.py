@@ -10,8 +10,8 @@ import yaml
 
 from teacher.optimization import Descent, Fit, WarmupCosine
 from teacher.render_dataset import DatasetSettings, Job, make
-from voxsds.params import read_section
-from voxsds.poses import PoseLaw
+from voxsds.files.params import read_section
+from voxsds.world.poses import PoseLaw
 
 HOW = Descent(lr=0.1, weight_decay=0.0, betas=(0.9, 0.99), warmup=5, average=0.9, seconds=1e9)
 

@@ -8,9 +8,9 @@ from diffusers import StableDiffusionXLPipeline
 
 from tests.helpers.teachers import PROMPT, teacher_settings
 from tests.helpers.tiny_pipeline import save_tiny_pipeline
-from voxsds.guidance import text
-from voxsds.guidance.sdxl import SdxlTeacher
-from voxsds.guidance.source import PipelineFolder
+from voxsds.guidance.sdxl import text
+from voxsds.guidance.sdxl.folder import PipelineFolder
+from voxsds.guidance.sdxl.teacher import SdxlTeacher
 
 pytest_plugins = ["tests.helpers.pipelines"]
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from tests.helpers.edit import house_on_grass
-from voxsds.export import ExportSettings
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings
-from voxsds.materials import AIR, DEFAULT_PALETTE, SNOW, STONE
-from voxsds.params import read_params, read_section
-from voxsds.tidying import WHOLE, tidy_grid
+from voxsds.blocks.tidy import WHOLE
+from voxsds.export.harden import ExportSettings
+from voxsds.files.params import read_params, read_section
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
+from voxsds.train.restraint import tidy_grid
+from voxsds.world.palette import AIR, DEFAULT_PALETTE, SNOW, STONE
 
 COLUMN = (12, 12)  # x and z of a place on the grass
 

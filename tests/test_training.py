@@ -9,11 +9,11 @@ import torch
 
 from tests.helpers.edit import FRAME, SHAPE, house_on_grass, recipe, tower_on_snow, training, views
 from voxsds.guidance.oracle import OracleTeacher
-from voxsds.health import PATIENCE, TrainingStopped
-from voxsds.materials import PLANK, STONE
-from voxsds.recipe import Decay, Penalties, Span
-from voxsds.training import PROBE_VIEWS, Training, train
-from voxsds.views import ORBIT, jittered
+from voxsds.train.health import PATIENCE, TrainingStopped
+from voxsds.train.recipe import Decay, Penalties, Span
+from voxsds.train.training import PROBE_VIEWS, Training, train
+from voxsds.train.views import ORBIT, jittered
+from voxsds.world.palette import PLANK, STONE
 
 SIZE = 16  # pixels; small, for speed
 

@@ -21,14 +21,20 @@ from tests.helpers.small_run import (
     snow_with_post,
 )
 from tests.helpers.tiny_evaluator import save_tiny_evaluator
-from voxsds.evaluator import Evaluator, distractor_captions
-from voxsds.inspection import ADDED, KEPT, REPAINTED, Ring, azimuth, changes, draw_blocks, held_out_cameras
-from voxsds.materials import DEFAULT_PALETTE, GRASS
-from voxsds.metrics import PSNR_CEILING
-from voxsds.photographs import Photograph
-from voxsds.poses import orbit_pose
-from voxsds.validation import ValidateSettings, validate
-from voxsds.verdicts import gradient_verdicts, photograph_verdicts, pipeline_verdicts, quality_verdicts
+from voxsds.blocks.counts import ADDED, KEPT, REPAINTED, changes
+from voxsds.render.draw import PSNR_CEILING, draw_blocks
+from voxsds.validate.criteria import (
+    gradient_verdicts,
+    photograph_verdicts,
+    pipeline_verdicts,
+    quality_verdicts,
+)
+from voxsds.validate.evaluator import Evaluator, distractor_captions
+from voxsds.validate.held_out import Ring, azimuth, held_out_cameras
+from voxsds.validate.photographs import Photograph
+from voxsds.validate.validation import ValidateSettings, validate
+from voxsds.world.palette import DEFAULT_PALETTE, GRASS
+from voxsds.world.poses import orbit_pose
 
 PROMPT = "a stone tower on snowy hills"
 

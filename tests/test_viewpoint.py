@@ -9,20 +9,21 @@ import pytest
 import torch
 
 from stages.train import read_recipe
+from teacher.worlds.world import build
 from tests.helpers.oracles import LIT, normal
 from tests.helpers.teachers import PROMPT, teacher_settings
-from voxsds.cameras import Frame
-from voxsds.field import solid_field
+from voxsds.captions.attributes import Attributes, Structure
+from voxsds.captions.styles import TEACHER, Style
+from voxsds.files.params import read_params
 from voxsds.guidance.sds import noise_latents
-from voxsds.guidance.sdxl import SdxlTeacher
-from voxsds.guidance.viewpoint import camera_ids, size_ids, towards_camera
-from voxsds.materials import STONE, WATER
-from voxsds.params import read_params
-from voxsds.poses import PoseLaw, orbit_pose
-from voxsds.rays import RayBundle, ray_bundle
-from voxsds.render import render
-from voxsds.worlds import TEACHER, Attributes, Structure, build
-from voxsds.worlds.styles import Style
+from voxsds.guidance.sdxl.teacher import SdxlTeacher
+from voxsds.guidance.sdxl.viewpoint import camera_ids, size_ids, towards_camera
+from voxsds.render.rays import RayBundle, ray_bundle
+from voxsds.render.renderer import render
+from voxsds.world.cameras import Frame
+from voxsds.world.field import solid_field
+from voxsds.world.palette import STONE, WATER
+from voxsds.world.poses import PoseLaw, orbit_pose
 
 pytest_plugins = ["tests.helpers.pipelines"]
 LAW = PoseLaw((15.0, 52.0), (1.3, 1.65), 45.0, 0.36, 0.05)

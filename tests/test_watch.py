@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from voxsds.report.progress import RECENT, read_progress, whole_lines
-from voxsds.report.watch import Server, duration, now_html, watch
-from voxsds.runlog import COLUMNS, RunLog
-from voxsds.training import StepRecord
+from voxsds.cli.live.progress import RECENT, read_progress, whole_lines
+from voxsds.cli.live.watch import Server, duration, now_html, watch
+from voxsds.train.log import COLUMNS, RunLog
+from voxsds.train.training import StepRecord
 
 PROMPT = "a <script>alert(1)</script> tower"
 STEPS = 50

@@ -10,35 +10,26 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, label
 
-from voxsds.materials import DIRT, GRASS, SAND, SNOW, STONE, WATER
-from voxsds.worlds import (
-    EVALUATOR,
-    HELD_OUT,
-    PROMPTS,
-    STYLES,
-    TEACHER,
-    Attributes,
-    Structure,
-    World,
-    build,
-    canonical_caption,
-    generate,
-    known_words,
-    words,
-)
-from voxsds.worlds.attributes import (
+from teacher.worlds.world import World, build, generate
+from voxsds.captions.attributes import (
     BIOMES,
     DEGRADATIONS,
+    HELD_OUT,
     KINDS,
     MATERIALS,
+    PROMPTS,
     RELIEFS,
     STANDS_ON,
     USUAL,
     VARIED,
     WATERY,
+    Attributes,
+    Structure,
     sample_attributes,
 )
-from voxsds.worlds.captions import caption
+from voxsds.captions.sentences import canonical_caption, caption, known_words, words
+from voxsds.captions.styles import EVALUATOR, STYLES, TEACHER
+from voxsds.world.palette import DIRT, GRASS, SAND, SNOW, STONE, WATER
 
 ROOT = Path(__file__).parents[1]
 MIXES = ["usual", "varied"]

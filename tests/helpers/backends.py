@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.helpers import software_raster
-from voxsds.parity import Agreement, Drawn, Scene, agreement
+from voxsds.gradcheck.backends import Agreement, Drawn, Scene, agreement
 
 GPU = torch.cuda.is_available()
 REQUIRED = os.environ.get("REQUIRE_CUDA") == "1"
@@ -40,7 +40,7 @@ def stand_in(backend: str, monkeypatch) -> None:
     """Let 'nvdiffrast' draw on the CPU where there is no GPU."""
     if backend == "nvdiffrast" and not GPU and not REQUIRED:
         software_raster.install(monkeypatch)
-        monkeypatch.setattr("voxsds.render._check_nvdiffrast", lambda device: None)
+        monkeypatch.setattr("voxsds.render.renderer._check_nvdiffrast", lambda device: None)
 
 
 def compared(scene: Scene, backend: str, against: str = "reference") -> Agreement:

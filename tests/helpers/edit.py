@@ -3,16 +3,16 @@
 import numpy as np
 import torch
 
-from voxsds.cameras import Camera, Frame
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.oracle import OracleTeacher
 from voxsds.guidance.teacher import Teacher, TeacherSettings
-from voxsds.materials import DEFAULT_PALETTE, DIRT, GRASS, PLANK, SNOW, STONE, WATER
-from voxsds.poses import PoseLaw, orbit_pose
-from voxsds.recipe import Decay, Penalties, Recipe, RenderSettings, Span, TrainSettings
-from voxsds.shading import lit_faces
-from voxsds.training import Scene, Training
-from voxsds.views import CameraSettings
+from voxsds.render.light import lit_faces
+from voxsds.train.recipe import Decay, Penalties, Recipe, RenderSettings, Span, TrainSettings
+from voxsds.train.training import Scene, Training
+from voxsds.train.views import CameraSettings
+from voxsds.world.cameras import Camera, Frame
+from voxsds.world.palette import DEFAULT_PALETTE, DIRT, GRASS, PLANK, SNOW, STONE, WATER
+from voxsds.world.poses import PoseLaw, orbit_pose
 
 SHAPE = (20, 16, 20)
 FRAME = Frame((10.0, 10.0))

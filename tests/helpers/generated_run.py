@@ -6,15 +6,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from teacher.worlds.world import build
 from tests.helpers.small_run import FACTS, GRADIENTS
-from voxsds.evaluator import Evaluator, distractor_captions
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings
-from voxsds.gridfile import GridFile
-from voxsds.inspection import Ring, draw_blocks
-from voxsds.maps import BlockMap, read_map
-from voxsds.poses import PoseLaw, orbit_pose
-from voxsds.validation import Run, ValidateSettings, Validation, validate
-from voxsds.worlds import EVALUATOR, PROMPTS, build
+from voxsds.captions.attributes import PROMPTS
+from voxsds.captions.styles import EVALUATOR
+from voxsds.grid.file import GridFile
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
+from voxsds.render.draw import draw_blocks
+from voxsds.validate.evaluator import Evaluator, distractor_captions
+from voxsds.validate.held_out import Ring
+from voxsds.validate.validation import Run, ValidateSettings, Validation, validate
+from voxsds.world.maps import BlockMap, read_map
+from voxsds.world.poses import PoseLaw, orbit_pose
 
 ROOT = Path(__file__).parents[2]
 LAW = PoseLaw((15.0, 52.0), (1.3, 1.65), 45.0, 0.36, 0.05)

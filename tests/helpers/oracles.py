@@ -5,12 +5,12 @@ import math
 import numpy as np
 import torch
 
-from voxsds.cameras import Frame, look_at
-from voxsds.field import solid_field
-from voxsds.materials import DEFAULT_PALETTE
-from voxsds.rays import RayBundle, ray_bundle
-from voxsds.render import render
-from voxsds.shading import lit_faces
+from voxsds.render.light import lit_faces
+from voxsds.render.rays import RayBundle, ray_bundle
+from voxsds.render.renderer import render
+from voxsds.world.cameras import Frame, look_at
+from voxsds.world.field import solid_field
+from voxsds.world.palette import DEFAULT_PALETTE
 
 LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
 

@@ -105,7 +105,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         project = clone(Path(folder), {"train": {"steps": steps, "image_every": max(1, steps // 2)}})
         commit(project, "clone")
-        for command in (["dvc", "repro"], ["python", "-m", "voxsds.report.headline", "out_local/report"]):
+        for command in (["dvc", "repro"], ["python", "-m", "voxsds.cli.headline", "out_local/report"]):
             subprocess.run(command, cwd=project, env=environment(), check=True)
 
 

@@ -10,7 +10,7 @@ from diffusers import StableDiffusionXLPipeline
 
 from tests.helpers.teachers import PROMPT, teacher_settings
 from tests.helpers.tiny_pipeline import save_tiny_pipeline
-from voxsds.guidance.sdxl import SdxlTeacher
+from voxsds.guidance.sdxl.teacher import SdxlTeacher
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ import numpy as np
 
 from tests.helpers.small_run import FRAME, LAW, SETTINGS, grassland, small_run, snow_with_post
 from tests.helpers.tiny_evaluator import save_tiny_evaluator
-from voxsds.cameras import Frame
-from voxsds.evaluator import Evaluator, distractor_captions
-from voxsds.maps import BlockMap
-from voxsds.materials import DEFAULT_PALETTE, DIRT, GRASS, SNOW, STONE
 from voxsds.report.page import Page
-from voxsds.validation import validate
+from voxsds.validate.evaluator import Evaluator, distractor_captions
+from voxsds.validate.validation import validate
+from voxsds.world.cameras import Frame
+from voxsds.world.maps import BlockMap
+from voxsds.world.palette import DEFAULT_PALETTE, DIRT, GRASS, SNOW, STONE
 
 LARGE = (256, 128, 256)
 

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from voxsds.cameras import Frame, look_at
-from voxsds.field import Field
-from voxsds.materials import DEFAULT_PALETTE
-from voxsds.rays import RayBundle, ray_bundle
-from voxsds.shading import lit_faces
+from voxsds.render.light import lit_faces
+from voxsds.render.rays import RayBundle, ray_bundle
+from voxsds.world.cameras import Frame, look_at
+from voxsds.world.field import Field
+from voxsds.world.palette import DEFAULT_PALETTE
 
 LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE))
 SOLIDS = LIT.shape[0]

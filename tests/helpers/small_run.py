@@ -3,14 +3,15 @@
 import numpy as np
 import torch
 
-from voxsds.cameras import Frame
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings
-from voxsds.gridfile import GridFile
-from voxsds.inspection import Ring, draw_blocks
-from voxsds.maps import BlockMap
-from voxsds.materials import DEFAULT_PALETTE, GRASS, SNOW, STONE
-from voxsds.poses import PoseLaw, orbit_pose
-from voxsds.validation import Run, ValidateSettings
+from voxsds.grid.file import GridFile
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
+from voxsds.render.draw import draw_blocks
+from voxsds.validate.held_out import Ring
+from voxsds.validate.validation import Run, ValidateSettings
+from voxsds.world.cameras import Frame
+from voxsds.world.maps import BlockMap
+from voxsds.world.palette import DEFAULT_PALETTE, GRASS, SNOW, STONE
+from voxsds.world.poses import PoseLaw, orbit_pose
 
 SHAPE = (8, 6, 8)
 FRAME = Frame((4.0, 4.0))

@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 
 from tests.helpers.edit import LAW, SHAPE, recipe, teacher_settings, terrain
-from voxsds.cameras import Frame
-from voxsds.grid import DifferentiableVoxelGrid, GridSettings
-from voxsds.guidance.needs import Needs
+from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.sds import scaled_linear_alpha_bars
-from voxsds.materials import DEFAULT_PALETTE, GRASS
-from voxsds.memory import Load
-from voxsds.poses import orbit_pose
-from voxsds.training import Scene, Training
+from voxsds.guidance.sdxl.needs import Needs
+from voxsds.train.memory import Load
+from voxsds.train.training import Scene, Training
+from voxsds.world.cameras import Frame
+from voxsds.world.palette import DEFAULT_PALETTE, GRASS
+from voxsds.world.poses import orbit_pose
 
 
 class Nobody:

@@ -7,9 +7,9 @@ import numpy as np
 import yaml
 
 from tests.helpers.edit import FRAME, SHAPE, house_on_grass, teacher_settings, tower_on_snow, views
-from voxsds.datasets import write_dataset
-from voxsds.maps import BlockMap, write_map
-from voxsds.materials import DEFAULT_PALETTE
+from voxsds.world.datasets import write_dataset
+from voxsds.world.maps import BlockMap, write_map
+from voxsds.world.palette import DEFAULT_PALETTE
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,8 @@ import time
 import timeit
 from statistics import median
 
-from voxsds.worlds import TEACHER, generate
+from teacher.worlds.world import generate
+from voxsds.captions.styles import TEACHER
 
 
 def seconds(size: tuple[int, int, int]) -> float:

@@ -62,10 +62,10 @@ def import_build(
 ) -> None:
     """Bring a build in as maps/ID/map.json. What each of its blocks became is said."""
     box = parse_box(crop) if crop else None
-    from voxsds.files import refuse_to_replace
+    from voxsds.files.disk import refuse_to_replace
     from voxsds.formats.exchange import import_world
     from voxsds.formats.mapping import read_mapping
-    from voxsds.maps import write_map
+    from voxsds.world.maps import write_map
 
     target = map_folder(map) / "map.json"
     refuse_to_replace([target], force)
@@ -130,7 +130,7 @@ def export_map(
     """Write a map as a file that other programs open."""
     from voxsds.formats.exchange import export_world
     from voxsds.formats.mapping import read_mapping
-    from voxsds.maps import read_map
+    from voxsds.world.maps import read_map
 
     exported = export_world(file, read_map(map_file(map, optimized)), read_mapping(blocks), sponge, force)
     if json:

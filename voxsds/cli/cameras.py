@@ -29,9 +29,9 @@ def cameras(
     json: AsJson = False,
 ) -> None:
     """Write cameras that see a map into datasets/ID. Their images are drawn, too."""
-    from voxsds.capture import CaptureSettings, capture
-    from voxsds.files import refuse_to_replace
-    from voxsds.maps import read_map
+    from voxsds.cli.capture import CaptureSettings, capture
+    from voxsds.files.disk import refuse_to_replace
+    from voxsds.world.maps import read_map
 
     settings = CaptureSettings(orbit, walk, size)
     world, folder = read_map(map_file(map, optimized=False)), dataset_folder(map)

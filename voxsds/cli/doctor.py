@@ -9,7 +9,7 @@ from voxsds.cli.output import gigabytes, print_json, print_table
 from voxsds.cli.project import AsJson, examples, teachers
 
 if TYPE_CHECKING:
-    from voxsds.doctor import Diagnosis, TeacherReport
+    from voxsds.cli.diagnosis import Diagnosis, TeacherReport
 
 EXAMPLES = examples("voxsds doctor", "voxsds doctor --teacher sdxl --online", "voxsds doctor --json")
 
@@ -24,7 +24,7 @@ def doctor(
     json: AsJson = False,
 ) -> None:
     """Check what works on this machine. What to do about the rest is said; exit code 1 if anything is."""
-    from voxsds.doctor import diagnose
+    from voxsds.cli.diagnosis import diagnose
 
     entries, chosen = teachers()
     if teacher is not None and teacher not in entries:

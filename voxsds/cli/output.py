@@ -17,7 +17,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Seq
 
 
 def print_json(value: Any) -> None:
-    from voxsds.files import to_json  # with numpy, which --help need not wait for
+    from voxsds.files.disk import to_json  # with numpy, which --help need not wait for
 
     print(to_json(value))
 

@@ -31,9 +31,9 @@ def render(
     json: AsJson = False,
 ) -> None:
     """Draw a map: a picture, or a turn around it."""
-    from voxsds.files import refuse_to_replace
-    from voxsds.maps import read_map
-    from voxsds.pictures import STILL, write_picture
+    from voxsds.cli.pictures import STILL, write_picture
+    from voxsds.files.disk import refuse_to_replace
+    from voxsds.world.maps import read_map
 
     refuse_to_replace([file], force)
     world = read_map(map_file(map, optimized))

@@ -57,16 +57,16 @@ def map_file(map_id: str, optimized: bool) -> Path:
 
 def pose_law() -> Any:
     """cameras.law, the PoseLaw that the teacher's images were taken by."""
-    from voxsds.params import read_params, read_section
-    from voxsds.views import CameraSettings
+    from voxsds.files.params import read_params, read_section
+    from voxsds.train.views import CameraSettings
 
     return read_section(read_params(PARAMS), "cameras", CameraSettings).law
 
 
 def teachers() -> tuple[dict[str, Any], str]:
     """TeacherSettings of every entry, or what is wrong with it, by name; and the name of the chosen one."""
+    from voxsds.files.params import read_params, read_section, read_value
     from voxsds.guidance.teacher import TeacherSettings
-    from voxsds.params import read_params, read_section, read_value
 
     params = read_params(PARAMS)
     entries, found = read_value(params, "teachers", dict), {}

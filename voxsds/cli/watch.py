@@ -15,6 +15,6 @@ def watch(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of this machine; 0 for any.")] = 8765,
 ) -> None:
     """Show a running training in the browser. There are its progress, curves and current images."""
-    from voxsds.report.watch import watch
+    from voxsds.cli.live.watch import watch
 
     watch(folder, port)

@@ -44,7 +44,7 @@ def words(
 
 def _vocabulary(name: str | None) -> frozenset[str] | None:
     """The words of a teacher; None where it has no list of them."""
-    from voxsds.guidance.source import PipelineFolder
+    from voxsds.guidance.sdxl.folder import PipelineFolder
 
     entries, chosen = teachers()
     name = name or chosen

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, UInt16
 
-from voxsds.maps import MAX_VOXELS
+from voxsds.world.maps import MAX_VOXELS
 
 MAX_CELLS = 2 * MAX_VOXELS  # that are read; more than can be optimised, so that a part can be cut out
 MAX_KINDS = 2**16

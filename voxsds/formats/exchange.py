@@ -8,13 +8,13 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Integer
 
-from voxsds.cameras import Frame
-from voxsds.files import refuse_to_replace
+from voxsds.files.disk import refuse_to_replace
 from voxsds.formats import litematic, sponge, structure, vox
 from voxsds.formats.build import Box, Build, Kind, Shape, bounding_box, cropped, joined_kinds
 from voxsds.formats.mapping import Choice, How, Mapping, base_name
-from voxsds.maps import MAX_SIDE, MAX_VOXELS, BlockMap, read_map, write_map
-from voxsds.materials import AIR, DEFAULT_PALETTE, TOP, Palette
+from voxsds.world.cameras import Frame
+from voxsds.world.maps import MAX_SIDE, MAX_VOXELS, BlockMap, read_map, write_map
+from voxsds.world.palette import AIR, DEFAULT_PALETTE, TOP, Palette
 
 READ = (".schem", ".litematic", ".nbt", ".vox", ".json")
 WRITTEN = (".schem", ".litematic", ".nbt", ".vox", ".glb", ".json")

@@ -17,10 +17,10 @@ from PIL import Image
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
-from voxsds.adjacency import free_faces
-from voxsds.files import write_bytes
-from voxsds.maps import BlockMap
-from voxsds.materials import AIR, FACE_SLOT, Palette
+from voxsds.blocks.neighbours import free_faces
+from voxsds.files.disk import write_bytes
+from voxsds.world.maps import BlockMap
+from voxsds.world.palette import AIR, FACE_SLOT, Palette
 
 
 def write(path: Path, world: BlockMap) -> None:

@@ -11,10 +11,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from voxsds.checks import as_numbers, as_object, shown
-from voxsds.files import read_yaml
+from voxsds.files.disk import read_yaml
+from voxsds.files.expect import as_numbers, as_object, shown
 from voxsds.formats.build import Kind
-from voxsds.materials import AIR, DEFAULT_PALETTE, SIDE, TOP, Palette
+from voxsds.world.palette import AIR, DEFAULT_PALETTE, SIDE, TOP, Palette
 
 TABLE = Path(__file__).with_name("blocks.yaml")
 SECTIONS = ("write", "read", "colors", "otherwise")

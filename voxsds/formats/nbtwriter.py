@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from voxsds.files import write_bytes
+from voxsds.files.disk import write_bytes
 from voxsds.formats.tags import (
     ARRAYS,
     COMPOUND,

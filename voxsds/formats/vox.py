@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from voxsds.files import write_bytes
+from voxsds.files.disk import write_bytes
 from voxsds.formats.build import MAX_CELLS, Build, Kind, Shape, check_shape
 from voxsds.formats.nbt import unpacked
 from voxsds.formats.voxfile import chunks, read_scene, write_scene

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxsds.files import read_json
-from voxsds.guidance.fused import fuse
-from voxsds.guidance.graphs import ReplayedWithGradient
-from voxsds.guidance.source import PipelineFolder, locate
+from voxsds.files.disk import read_json
+from voxsds.guidance.fast.fused import fuse
+from voxsds.guidance.fast.graphs import ReplayedWithGradient
+from voxsds.guidance.sdxl.folder import PipelineFolder, locate
 from voxsds.guidance.teacher import TeacherSettings
 from voxsds.guidance.weights import frozen, load_model
 

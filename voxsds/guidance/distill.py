@@ -1,6 +1,5 @@
 """Asking a teacher: one step of score distillation, and the probe that says whether it helps."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -8,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from voxsds.guidance.denoise import clamped, denoise, guided_prediction, jump_schedule
+from voxsds.guidance.sampling import clamped, denoise, guided_prediction, jump_schedule
 from voxsds.guidance.sds import (
     clean_estimate,
     noise_between,
@@ -18,7 +17,7 @@ from voxsds.guidance.sds import (
     weight,
 )
 from voxsds.guidance.teacher import Teacher, TeacherSettings
-from voxsds.rays import RayBundle
+from voxsds.render.rays import RayBundle
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,37 +79,3 @@ def distill(
         clean=clean_estimate(noisy, predicted, alpha_bar),
         residual=(predicted - reference).square().mean(dim=(1, 2, 3)),
     )
-
-
-@dataclass(frozen=True)
-class Probe:
-    """How well the teacher finds given noise in given views."""
-
-    eps: float  # mean |eps_c - eps|^2; a busy view has more of it than a plain one, whatever they show
-    margin: float  # mean |eps_u - eps|^2 - |eps_c - eps|^2; above 0 the prompt says what the views show
-
-
-@torch.no_grad()
-def probe(
-    teacher: Teacher,
-    latents: Float[Tensor, "views channels rows columns"],
-    rays: RayBundle | None,
-    levels: Sequence[int],
-) -> Probe:
-    """Means over the views at each of the timesteps `levels`, without guidance; the noise is always the same.
-
-    The margin is that of a diffusion classifier (arXiv 2303.16203) between the prompt and what the teacher
-    has in its stead. SDS leads along its gradient, times the guidance. Only a teacher of worlds like this
-    one can be asked whether it is above 0: one that was taught images of every kind finds nearly any
-    sentence better than none.
-    """
-    draws = torch.Generator().manual_seed(0)
-    errors = []
-    for level in levels:
-        timesteps = torch.full((len(latents),), level, device=latents.device)
-        noise = torch.randn(latents.shape, generator=draws).to(latents)
-        noisy = noise_latents(latents, noise, teacher.alphas_cumprod[timesteps].to(latents))
-        answers = teacher.predict_noise(noisy, timesteps, rays)
-        errors.append([(answer - noise).square().mean().item() for answer in answers])
-    unconditional, conditional = (sum(each) / len(errors) for each in zip(*errors, strict=True))
-    return Probe(eps=conditional, margin=unconditional - conditional)

@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
-from voxsds.field import Field, solid_field
 from voxsds.guidance.sds import scaled_linear_alpha_bars
 from voxsds.guidance.teacher import TeacherSettings
-from voxsds.maps import read_map
-from voxsds.rays import RayBundle
-from voxsds.render import render
-from voxsds.shading import lit_faces
+from voxsds.render.light import lit_faces
+from voxsds.render.rays import RayBundle
+from voxsds.render.renderer import render
+from voxsds.world.field import Field, solid_field
+from voxsds.world.maps import read_map
 
 
 def posterior_mean(

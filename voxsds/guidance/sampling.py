@@ -1,12 +1,94 @@
-"""Pictures drawn from a teacher alone: what it thinks the prompt looks like."""
+"""What a teacher takes for the clean latents: from one look, or from several steps down to no noise."""
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from voxsds.guidance.denoise import denoise
+from voxsds.guidance.sds import clamp_noise, clean_estimate, guided_noise, noise_latents, rescaled_noise
 from voxsds.guidance.teacher import Teacher
-from voxsds.rays import RayBundle
+from voxsds.render.rays import RayBundle
+
+JUMP_STEPS = 4  # of a jump by a teacher that has no steps of its own
+
+
+def guided_prediction(
+    teacher: Teacher,
+    noisy: Float[Tensor, "views channels rows columns"],
+    timesteps: Int[Tensor, " views"],
+    rays: RayBundle | None,
+    scale: float,
+    rescale: float = 0.0,
+) -> Float[Tensor, "views channels rows columns"]:
+    """The noise that the teacher sees, guided; scale 1 needs only half of the question."""
+    if scale == 1:
+        return teacher.predict_conditional(noisy, timesteps, rays)
+    unconditional, conditional = teacher.predict_noise(noisy, timesteps, rays)
+    guided = guided_noise(unconditional, conditional, scale)
+    if rescale == 0:
+        return guided
+    alpha_bar = teacher.alphas_cumprod[timesteps].to(noisy)
+    return rescaled_noise(noisy, guided, conditional, alpha_bar, rescale)
+
+
+def clamped(
+    teacher: Teacher,
+    noisy: Float[Tensor, "views channels rows columns"],
+    predicted: Float[Tensor, "views channels rows columns"],
+    alpha_bar: Float[Tensor, " views"],
+) -> Float[Tensor, "views channels rows columns"]:
+    """The prediction with its clean estimate in the range of real images; ValueError where none is known."""
+    return clamp_noise(noisy, predicted, alpha_bar, known_range(teacher))
+
+
+def known_range(teacher: Teacher) -> Float[Tensor, "channels 2"]:
+    """The teacher's latent range; ValueError where it has none."""
+    if teacher.latent_range is None:
+        raise ValueError(
+            "clamp is on, but nobody measured this teacher's latents: write latent_range.json "
+            '({"low": [...], "high": [...]}, one number a channel) into its folder or set clamp: false'
+        )
+    return teacher.latent_range
+
+
+@torch.no_grad()
+def denoise(
+    teacher: Teacher,
+    noisy: Float[Tensor, "views channels rows columns"],  # at the first of the timesteps
+    schedule: Int[Tensor, "steps views"],  # falling; the last step goes to no noise at all
+    rays: RayBundle | None,
+    scale: float,
+    clamp: bool,
+    rescale: float = 0.0,
+) -> Float[Tensor, "views channels rows columns"]:
+    """Clean latents by deterministic DDIM: z' = a' x0_hat + s' eps_hat (arXiv 2010.02502, eq. 12).
+
+    For a network that predicts noise this is Euler's method along the noise level, by which
+    SDXL-Lightning is sampled. A step from a timestep to itself changes nothing.
+    """
+    alpha_bars = teacher.alphas_cumprod[schedule].to(noisy)
+    last = torch.ones_like(alpha_bars[:1])
+    for timesteps, here, there in zip(schedule, alpha_bars, torch.cat([alpha_bars[1:], last]), strict=True):
+        predicted = guided_prediction(teacher, noisy, timesteps, rays, scale, rescale)
+        if clamp:
+            predicted = clamped(teacher, noisy, predicted, here)
+        noisy = noise_latents(clean_estimate(noisy, predicted, here), predicted, there)
+    return noisy
+
+
+def jump_schedule(
+    timesteps: Int[Tensor, " views"],
+    own: tuple[int, ...] | None,  # the only timesteps that the teacher knows; None: it knows all
+) -> Int[Tensor, "steps views"]:
+    """The timesteps by which a jump goes down from `timesteps`, the first of them these.
+
+    From 749 a teacher that knows all goes by 749, 562, 374 and 187. One of four steps goes by 749, 499
+    and 249, and from 499 by 499 and 249; views that have fewer steps to go stay where they are at first.
+    """
+    if own is None:
+        shares = torch.arange(JUMP_STEPS, 0, -1, device=timesteps.device) / JUMP_STEPS
+        return (shares[:, None] * timesteps).round().long()
+    falling = torch.tensor(sorted(own, reverse=True), device=timesteps.device)
+    return torch.minimum(falling[falling <= timesteps.max(), None], timesteps)
 
 
 def trailing_timesteps(steps: int, total: int = 1000) -> Int[Tensor, " steps"]:

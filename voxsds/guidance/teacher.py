@@ -7,9 +7,9 @@ from typing import Literal, Protocol, assert_never, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from voxsds.grid import LARGE
+from voxsds.grid.logits import LARGE
 from voxsds.guidance.sds import WeightKind
-from voxsds.rays import RayBundle
+from voxsds.render.rays import RayBundle
 
 FLOOR, FLOOR_OF_LARGE = (0.45, 0.02), (0.6, 0.02)  # of the noise levels, where none is given
 
@@ -181,7 +181,7 @@ def load_teacher(settings: TeacherSettings, prompt: str, cache: Path, device: st
     """The teacher of `settings`, ready for `prompt`; prompt embeddings are kept under `cache`."""
     match settings.kind:
         case "sdxl":
-            from voxsds.guidance.sdxl import SdxlTeacher
+            from voxsds.guidance.sdxl.teacher import SdxlTeacher
 
             return SdxlTeacher.load(settings, prompt, cache, device)
         case "oracle":

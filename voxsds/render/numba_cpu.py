@@ -17,8 +17,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from voxsds.rays import RayBundle
 from voxsds.render import numba_kernels as kernels
+from voxsds.render.rays import RayBundle
 
 PARTS = 4
 

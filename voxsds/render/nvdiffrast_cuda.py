@@ -24,8 +24,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from voxsds.rays import RayBundle
 from voxsds.render.nvdiffrast_mesh import Mesh, mesh
+from voxsds.render.rays import RayBundle
 
 
 class Layers(NamedTuple):

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from voxsds.rays import RayBundle
+from voxsds.render.rays import RayBundle
 
 MAX_QUADS = 2**23  # nvdiffrast takes 2^24 triangles
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from voxsds.rays import RayBundle
+from voxsds.render.rays import RayBundle
 
 PARALLEL = 1e-12  # a direction component under this never crosses a plane
 

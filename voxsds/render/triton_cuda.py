@@ -29,8 +29,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from voxsds.rays import RayBundle
 from voxsds.render import triton_kernels
+from voxsds.render.rays import RayBundle
 
 ACROSS, DOWN = 8, 4  # pixels of a tile: one warp, so that rays wait only for near neighbours
 VOXELS = 32  # of a program of `paint` and `collect`

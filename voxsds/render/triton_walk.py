@@ -156,6 +156,6 @@ def retreat(line, place, first):
 @triton.jit
 @no_type_check
 def face_entered(line, axis):
-    """Index into materials.FACE_NORMALS of the face by which a ray enters across a plane of `axis`."""
+    """Index into palette.FACE_NORMALS of the face by which a ray enters across a plane of `axis`."""
     sx, sy, sz = line[2]
     return 2 * axis + (tl.where(axis == 0, sx, tl.where(axis == 1, sy, sz)) > 0.0).to(tl.int32)

@@ -1,6 +1,6 @@
 """The worlds of a run, small enough to lie in the page: each as what changed against the one before it.
 
-voxsds/report/viewer/history.js reads this. A change of n voxels is n gaps between their flat indices (int32,
+viewer/history.js reads this. A change of n voxels is n gaps between their flat indices (int32,
 the first from 0), then their n new material ids (uint16), little-endian, gzipped, in base64. The first world
 is a change against nothing.
 """
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from voxsds.maps import BlockMap
-from voxsds.materials import BOTTOM, SIDE, TOP, Palette
-from voxsds.snapshots import Blocks
+from voxsds.world.maps import BlockMap
+from voxsds.world.palette import BOTTOM, SIDE, TOP, Palette
+from voxsds.world.snapshots import Blocks
 
 MOST_MOMENTS = 60  # a scrubber has no use for more
 

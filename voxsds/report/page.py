@@ -22,18 +22,18 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from voxsds.files import write_image, write_json, write_text
-from voxsds.inspection import Images
+from voxsds.files.disk import write_image, write_json, write_text
+from voxsds.render.draw import Images
 from voxsds.report.charts import History, charts
 from voxsds.report.history import embedded, moments_of
 from voxsds.report.sheet import contact_sheet, to_bytes
 from voxsds.report.tables import cleanup_table, gradient_errors, gradient_table, material_rows
-from voxsds.snapshots import Blocks
-from voxsds.validation import Run, Validation, View
-from voxsds.verdicts import headline_numbers
+from voxsds.validate.criteria import headline_numbers
+from voxsds.validate.validation import Run, Validation, View
+from voxsds.world.snapshots import Blocks
 
 FOLDER = Path(__file__).parent
-STYLE, BUNDLE = FOLDER / "page.css", FOLDER / "viewer" / "bundle.js"
+STYLE, BUNDLE = FOLDER / "page.css", FOLDER / "bundle.js"
 PROGRESSION = 8  # test images shown at most; the first and the last always
 BUDGET = 5_000_000  # bytes of the page
 

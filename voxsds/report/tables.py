@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from voxsds.materials import AIR, TOP, Palette
+from voxsds.world.palette import AIR, TOP, Palette
 
 TOTALS = ("blocks", "changed")  # of the export as a whole: no steps of its cleanup
 

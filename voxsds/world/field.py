@@ -1,0 +1,59 @@
+"""What the renderer draws: how opaque each voxel is, and of what it is made."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Integer
+from torch import Tensor
+
+from voxsds.world.palette import AIR
+
+
+class Field(NamedTuple):
+    """A grid of voxels as the renderer takes it."""
+
+    opacity: Float[Tensor, "X Y Z"]  # 0..1
+    material: Float[Tensor, "X Y Z S"]  # share of each solid material; sums to 1
+
+
+def confined(field: Field, cells: Bool[Tensor, "X Y Z"]) -> Field:
+    """The same field, of which only `cells` get a gradient."""
+    opacity, material = field
+    return Field(
+        torch.where(cells, opacity, opacity.detach()),
+        torch.where(cells[..., None], material, material.detach()),
+    )
+
+
+def straight_through(field: Field) -> Field:
+    """Plain blocks where `field` has more of a block than not, with the gradient of `field` itself.
+
+    Opacities over 1/2 become 1, the others 0; each voxel is of its likeliest material (arXiv 1308.3432).
+    """
+    solids = field.material.shape[-1]
+    blocks = (field.opacity > 0.5).to(field.opacity)
+    likeliest = torch.nn.functional.one_hot(field.material.argmax(dim=-1), solids).to(field.material)
+    # In this order the values are exactly 0 and 1: x - x is zero.
+    opacity = field.opacity - field.opacity.detach() + blocks
+    material = field.material - field.material.detach() + likeliest
+    return Field(opacity, material)
+
+
+def solid_field(
+    blocks: Integer[np.ndarray, "X Y Z"],  # material index, 0 = air
+    solids: int,  # number of solid materials, air not counted
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Field:
+    """The opaque world `blocks`: opacities 0 or 1, one material a block.
+
+    Air has the first solid material, which is what would be seen if a block were put there.
+    """
+    if blocks.size and not 0 <= int(blocks.min()) <= int(blocks.max()) <= solids:
+        raise ValueError(
+            f"blocks hold materials {int(blocks.min())}..{int(blocks.max())}; known are 0..{solids}"
+        )
+    ids = torch.as_tensor(np.ascontiguousarray(blocks), device=device).to(torch.int64)
+    material = torch.nn.functional.one_hot((ids - 1).clamp(min=0), solids)
+    return Field((ids != AIR).to(dtype), material.to(dtype))
