@@ -36,7 +36,7 @@ check: env  ## format, lint, types, import contracts, DVC dependencies
 	ruff check $(LINTED)
 	pyright
 	lint-imports
-	python -m pytest -q tests/test_dvc_deps.py
+	python -m pytest -q tests/stages/test_dvc_deps.py
 
 format: env  ## rewrite the code in the project's format
 	ruff format $(LINTED)

@@ -2,7 +2,7 @@
 
 A verdict says whether a criterion is met; a failure says what went wrong. Thresholds lie between what
 generated worlds, taken as results of their own captions, and the shipped run show, and what seeded
-faults do (tests/test_failures.py).
+faults do (tests/validate/test_failures.py).
 """
 
 from collections.abc import Mapping

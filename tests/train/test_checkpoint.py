@@ -166,7 +166,9 @@ def test_fingerprints_tell_apart_all_that_changes_a_result(tmp_path):
 
 def test_sources_are_those_imported():
     sources = [path.relative_to(ROOT).as_posix() for path in imported_sources("voxsds")]
-    assert {"voxsds/train/training.py", "voxsds/train/checkpoint.py", "voxsds/guidance/sds.py"} <= set(sources)
+    assert {"voxsds/train/training.py", "voxsds/train/checkpoint.py", "voxsds/guidance/sds.py"} <= set(
+        sources
+    )
 
 
 def test_states_are_kept_where_dvc_does_not_delete_them(monkeypatch):

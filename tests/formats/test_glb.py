@@ -13,7 +13,7 @@ from voxsds.world.cameras import Frame
 from voxsds.world.maps import BlockMap, read_map
 from voxsds.world.palette import AIR, BOTTOM, DEFAULT_PALETTE, SIDE, SNOW, STONE, TOP
 
-MAPS = Path(__file__).parents[1] / "maps"
+MAPS = Path(__file__).parents[2] / "maps"
 
 
 def world_of(blocks: np.ndarray) -> BlockMap:

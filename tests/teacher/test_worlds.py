@@ -31,7 +31,7 @@ from voxsds.captions.sentences import canonical_caption, caption, known_words, w
 from voxsds.captions.styles import EVALUATOR, STYLES, TEACHER
 from voxsds.world.palette import DIRT, GRASS, SAND, SNOW, STONE, WATER
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MIXES = ["usual", "varied"]
 STYLE = pytest.mark.parametrize("style", STYLES.values(), ids=lambda style: style.name)
 UNDERGROUND = {

@@ -8,7 +8,7 @@ import grimp
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 ASSETS = {".j2", ".css", ".js"}  # read by the code that names them
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())

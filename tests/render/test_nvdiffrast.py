@@ -1,4 +1,4 @@
-"""What holds for the nvdiffrast backend alone; its images and gradients: test_render_parity.py.
+"""What holds for the nvdiffrast backend alone; its images and gradients: test_parity.py.
 
 Without a GPU, `software_raster` takes the part of the rasteriser.
 """

@@ -1,4 +1,4 @@
-"""What holds for the numba backend alone; its images and gradients: test_render_parity.py."""
+"""What holds for the numba backend alone; its images and gradients: test_parity.py."""
 
 import tracemalloc
 

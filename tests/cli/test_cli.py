@@ -18,7 +18,7 @@ from voxsds.cli import main as cli
 from voxsds.cli.builds import room_wanted
 from voxsds.world.maps import read_map
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COTTAGE = ROOT / "tests" / "data" / "builds" / "green-cottage.schem"
 COMMANDS = ("import", "export", "cameras", "render", "watch", "words", "doctor")
 

@@ -18,7 +18,7 @@ from voxsds.world.cameras import Frame
 from voxsds.world.maps import BlockMap
 from voxsds.world.palette import DEFAULT_PALETTE
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MAPPING = read_mapping()
 SOUND = ("a.schem", "a.litematic", "a.nbt", "a.vox")
 

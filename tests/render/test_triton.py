@@ -1,4 +1,4 @@
-"""What holds for the Triton backend alone; its images and gradients: test_render_parity.py."""
+"""What holds for the Triton backend alone; its images and gradients: test_parity.py."""
 
 from dataclasses import replace
 

@@ -24,7 +24,7 @@ from voxsds.world.palette import AIR, DEFAULT_PALETTE, SNOW, STONE, WATER
 MAPPING = read_mapping()
 STATES = [MAPPING.state_of(DEFAULT_PALETTE, i)[0] for i in range(len(DEFAULT_PALETTE))]
 NAMES = [state.partition("[")[0] for state in STATES]
-BUILDS = Path(__file__).parent / "data" / "builds"
+BUILDS = Path(__file__).parents[1] / "data" / "builds"
 FORMATS = [("a.schem", 2), ("a.schem", 3), ("a.litematic", 2), ("a.nbt", 2), ("a.vox", 2), ("a.json", 2)]
 
 
