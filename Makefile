@@ -9,7 +9,7 @@ export PATH := $(BIN):$(PATH)
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: run watch experiments test test-browser check format bench suite viewer clean help env
+.PHONY: run watch experiments test test-browser check format bench suite viewer plots-page clean help env
 
 run: env no-scm  ## change the world of params.yaml until it follows its prompt, then show where the report is
 	dvc repro
@@ -51,6 +51,9 @@ suite: env  ## all prompts on both maps, and what they are compared with: hours 
 
 viewer:  ## build the report's script from its sources; needs npm
 	scripts/build_viewer.sh
+
+plots-page:  ## build the page of DVC's plots from its sources; needs npm
+	scripts/build_plots_page.sh
 
 clean:  ## remove results and caches, keep the environment (checkpoints too: out_local/ckpt)
 	rm -rf out_local .pytest_cache .ruff_cache .hypothesis .import_linter_cache dvc_plots

@@ -27,6 +27,7 @@ from voxsds.render.draw import Images
 from voxsds.report.charts import History, charts
 from voxsds.report.history import embedded, moments_of
 from voxsds.report.sheet import contact_sheet, to_bytes
+from voxsds.report.strips import strips
 from voxsds.report.tables import cleanup_table, gradient_errors, gradient_table, material_rows
 from voxsds.validate.criteria import headline_numbers
 from voxsds.validate.validation import Run, Validation, View
@@ -54,11 +55,13 @@ class Page:
 
 
 def write_report(folder: Path, page: Page) -> None:
-    """index.html, before_after.png and metrics.json."""
+    """index.html, before_after.png, test_images/view_0.png and so on, and metrics.json."""
     views = page.validation.views
     before, after = (torch.stack([getattr(view, name) for view in views]) for name in ("before", "after"))
     sheet = contact_sheet(_halved(before), _halved(after), [view.label for view in views], page.run.prompt)
     write_image(folder / "before_after.png", sheet)
+    for view, strip in enumerate(strips(page.run.test_images)):
+        write_image(folder / "test_images" / f"view_{view}.png", strip)
     write_text(folder / "index.html", html(page))
     write_json(folder / "metrics.json", page.validation.figures)
 
