@@ -18,10 +18,8 @@ run: env no-scm  ## change the world of params.yaml until it follows its prompt,
 watch: env  ## a page on this machine that shows the running training
 	voxsds watch
 
-# DVC shows a hundred columns otherwise.
-SHOWN := Experiment|Created|prompt|map_id|guidance|lr|seed|train\.steps|quality\.r_precision\.after|quality\.score\.after|quality\.soft_hard_psnr_db|verdicts\.passed
 experiments: env  ## the experiments on this commit, a line each
-	@dvc exp show --md --no-pager --drop '^(?!($(SHOWN))$$)'
+	@python -m voxsds.cli.experiments
 
 # Two workers, as the suite is made for two cores. A file's tests stay together, in the order of tests/conftest.py.
 test: env  ## all tests

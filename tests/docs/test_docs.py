@@ -85,6 +85,8 @@ def test_an_experiment_runs_what_its_parameters_change_and_can_be_compared(
     assert (lr["old"], lr["new"]) == (0.03, 0.02)
     metrics = json.loads(run(checkout, "dvc", "metrics", "diff", *compared).stdout)
     assert "quality.probe_margin.end" in metrics["out_local/report/metrics.json"]
+    (line,) = (line for line in said["make experiments"].splitlines() if line.split()[:1] == ["slower"])
+    assert " 0.02 " in line
     assert run(checkout, "git", "log", "--format=%s").stdout.split("\n")[0] == "first run"
 
 
