@@ -67,7 +67,7 @@ def changes(before: Blocks, after: Blocks, case: Case) -> Figures:
 def run_table(runs: Iterable[Figures]) -> pd.DataFrame:
     """A row a run, as it is recorded; one that was stopped has an R-precision of 0 and no other figures."""
     table = pd.DataFrame(list(runs))
-    table = table.reindex(columns=table.columns.union(MEASURED, sort=False))
+    table = table.reindex(columns=table.columns.union(list(MEASURED), sort=False))
     return table.assign(r_precision=table["r_precision"].fillna(0.0))
 
 
@@ -111,8 +111,12 @@ def baselines(runs: pd.DataFrame, trained: Mapping[str, pd.DataFrame]) -> Figure
     these.
     """
     done = runs[runs["failed"].isna()]
-    edits = {name: done[name].map(lambda found: found["r_precision"]) for name in ("no_edit", "random_edit")}
-    found: Figures = {name: _known({"r_precision": hits.mean()}) for name, hits in edits.items()}
+    found: Figures = {
+        name: _known(
+            {"r_precision": pd.Series([edit["r_precision"] for edit in done[name]], dtype=float).mean()}
+        )
+        for name in ("no_edit", "random_edit")
+    }
     for name, others in trained.items():
         here = on_cases_of(others, runs)["r_precision"].mean()
         found[name] = {**summary(others), **_known({"r_precision_here": here})}

@@ -181,7 +181,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     import pandas as pd  # not above: the memory of a measurement is that of the whole process
 
     found = pd.DataFrame(rows)
-    found["grid"] = found["grid"].map(lambda shape: " x ".join(map(str, shape)))
+    found["grid"] = [" x ".join(map(str, row["grid"])) for row in rows]
     shown = ["backend", "grid", "px", "scene", "forward_ms", "backward_ms", "total_ms", "peak_mb", "refused"]
     return found.reindex(columns=shown).dropna(axis="columns", how="all").to_string(index=False, na_rep="")
 

@@ -97,7 +97,9 @@ class Store:
     def summary(self) -> Figures:
         """Over the runs of the main recipe, with the baselines beside them; empty where there are none."""
         table = figures.run_table(self.runs.values())
-        by_recipe = dict(iter(table.groupby("recipe", sort=False))) if len(table) else {}
+        by_recipe = (
+            {str(name): runs for name, runs in table.groupby("recipe", sort=False)} if self.runs else {}
+        )
         main = by_recipe.pop(self.main, None)
         if main is None:
             return {}

@@ -30,8 +30,7 @@ def experiments(found: Sequence[Mapping[str, Any]]) -> str:
     table = pd.DataFrame(found)
     names = table["Experiment"].fillna(table["rev"]).rename("experiment")
     shown = table.reindex(columns=list(COLUMNS)).rename(columns=COLUMNS)
-    shown = shown.mask(shown.eq("")).dropna(axis="columns", how="all")
-    shown = pd.concat([names, shown], axis="columns")
+    shown = pd.concat([names, shown.dropna(axis="columns", how="all")], axis="columns")
     return shown.to_string(index=False, na_rep="-", float_format="{:.4g}".format)
 
 
