@@ -20,7 +20,7 @@ from voxsds.world.poses import PoseLaw
 
 @dataclass(frozen=True)
 class Parameters:
-    """All of params.yaml."""
+    """Every parameter of the pipeline, as params.yaml has them."""
 
     seed: int
     map_id: int | str

@@ -1,4 +1,4 @@
-"""Which voxels touch at a face."""
+"""Voxels that touch at a face: neighbours, free faces, groups, and what floats."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Where the pipeline writes: every path under out_local/, spelt once."""
+"""Paths of the pipeline's results: everything under out_local/, spelt once."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,7 @@ class Outputs:
 
     @property
     def export_counts(self) -> Path:
-        """What the export did."""
+        """Counts of what the export did."""
         return self.root / "export" / "export.json"
 
     @property

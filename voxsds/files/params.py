@@ -30,7 +30,7 @@ def read_params(path: Path | str) -> dict[str, Any]:
 
 
 def read_whole(params: dict[str, Any], cls: type[T], where: str = "params.yaml") -> T:
-    """All of `params` as an instance of the dataclass `cls`; ValueError lists all problems."""
+    """Reads the whole of `params` as an instance of the dataclass `cls`; ValueError lists all problems."""
     problems: list[str] = []
     value = _convert(params, cls, "", problems)
     _raise(problems, where)
