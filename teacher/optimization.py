@@ -123,7 +123,7 @@ class Gradients:
 
 @dataclass(frozen=True)
 class Descent:
-    """Descent of the weights: AdamW (Loshchilov & Hutter 2019) with a learning rate that warms up and falls."""
+    """Descent by AdamW (Loshchilov & Hutter 2019) with a learning rate that warms up and falls."""
 
     lr: float
     weight_decay: float
