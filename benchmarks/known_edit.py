@@ -53,8 +53,6 @@ def variants(seed: int) -> dict[str, Recipe]:
         "no penalty": run(penalties=dict.fromkeys(PENALTIES, 0.0)),
         "patchwork without a limit": run(patchwork_limit=None),
         "patchwork up to 1.2": run(patchwork_limit=1.2),
-        "straight through in the last fifth": run(straight_through=0.2),
-        "hard in the last fifth": run(hard_phase=0.2),
         "cold": run(occupancy_temperature=Span(1.0, 0.02), material_temperature=Span(2.0, 0.05)),
     }
 

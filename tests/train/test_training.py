@@ -81,19 +81,6 @@ def test_schedules_end_with_the_last_step():
     assert run.temperatures() == {"occupancy_temperature": 0.1, "material_temperature": 0.15}
 
 
-def test_the_last_steps_draw_plain_blocks_and_go_on_learning():
-    run = short(steps=10, straight_through=0.3)
-    *_, record = [run.advance() for _ in range(7)]
-    assert record.step == 6 and run.step == 7
-    assert set(run.field().opacity.unique().tolist()) <= {0.0, 1.0}
-    before = [r.clone() for r in residuals(run)]
-    run.advance()
-    assert not equal(before, residuals(run))
-    soft = short(steps=2)
-    list(train(soft))
-    assert len(soft.field().opacity.unique()) > 2  # at the end too, where no step was straight through
-
-
 def test_both_temperatures_fall_at_once_in_the_last_steps():
     ends = {"occupancy_temperature": Span(1.0, 0.1), "material_temperature": Span(2.0, 0.2)}
     run = short(steps=5, freeze=Decay(0.5, 0.4), **ends)
@@ -258,8 +245,8 @@ def test_a_rate_that_cannot_flip_a_block_is_named_before_the_start():
 def test_counts_that_are_not_positive_are_named():
     with pytest.raises(ValueError, match="steps is 0, views is -1"):
         recipe(steps=0, views=-1)
-    with pytest.raises(ValueError, match="straight_through is 1.5; give a share"):
-        recipe(straight_through=1.5)
+    with pytest.raises(ValueError, match="tidy is 1.5; give a share"):
+        recipe(tidy=1.5)
     with pytest.raises(ValueError, match=r"freeze is 0.0 over 0.05 of the steps; give a positive factor"):
         recipe(freeze=Decay(0.0, 0.05))
 

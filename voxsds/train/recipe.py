@@ -56,8 +56,6 @@ class TrainSettings:
     occupancy_temperature: Span  # geometric
     material_temperature: Span  # geometric
     freeze: Decay  # of both temperatures: nothing stays half decided, see `last_temperatures`
-    straight_through: float  # share of the steps, the last ones, that draw plain blocks
-    hard_phase: float  # share of the steps, the last ones, in which single blocks are flipped; see flips.py
     tidy: float  # share of the steps, the last ones, in which the grid is tidied; see tidying.py
     penalties: Penalties
     patchwork_limit: float | None  # how loud that penalty may be in a voxel, the teacher being 1; None: any
@@ -70,9 +68,8 @@ class TrainSettings:
         names = ("steps", "views", "probe_every", "image_every", "checkpoint_every")
         if wrong := [f"{name} is {getattr(self, name)}" for name in names if getattr(self, name) < 1]:
             raise ValueError(f"train: {', '.join(wrong)}; must be at least 1")
-        for name in ("straight_through", "hard_phase", "tidy"):
-            if not 0 <= (share := getattr(self, name)) <= 1:
-                raise ValueError(f"train: {name} is {share}; give a share, 0 to 1")
+        if not 0 <= self.tidy <= 1:
+            raise ValueError(f"train: tidy is {self.tidy}; give a share, 0 to 1")
         for name, late in (("decay", self.decay), ("freeze", self.freeze)):
             if late.factor <= 0 or not 0 <= late.share <= 1:
                 raise ValueError(

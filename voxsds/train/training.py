@@ -23,7 +23,6 @@ from voxsds.render.rays import RayBundle, ray_bundle
 from voxsds.render.renderer import Rendering, render
 from voxsds.train import penalties as losses
 from voxsds.train.clock import StepClock
-from voxsds.train.flips import WINDOW, HardPhase
 from voxsds.train.health import (
     TrainingStopped,
     gradient_statistics,
@@ -37,7 +36,7 @@ from voxsds.train.restraint import tidy_grid, weight_decay
 from voxsds.train.schedules import Geometric, Linear
 from voxsds.train.views import ViewSource
 from voxsds.world.cameras import Camera, Frame
-from voxsds.world.field import Field, confined, straight_through
+from voxsds.world.field import Field, confined
 from voxsds.world.palette import Palette
 
 PROBE_VIEWS = 4
@@ -116,15 +115,13 @@ class Training:
         self.ranks, self.step = ranks, 0
         self.settings = settings = recipe.train
         self.own = ranks.share(settings.views)
-        self.occupancy_temperature = Geometric(
-            **asdict(settings.occupancy_temperature), steps=self._soft_steps
-        )
-        self.material_temperature = Geometric(**asdict(settings.material_temperature), steps=self._soft_steps)
-        self.freeze = settings.freezing(self._soft_steps)
+        self.occupancy_temperature = Geometric(**asdict(settings.occupancy_temperature), steps=settings.steps)
+        self.material_temperature = Geometric(**asdict(settings.material_temperature), steps=settings.steps)
+        self.freeze = settings.freezing(settings.steps)
         least, largest = recipe.teacher.noise_levels(grid.shape)
-        self.t_min = Linear(*least, steps=self._soft_steps)
-        self.t_max = Linear(*largest, steps=self._soft_steps)
-        self.guidance = Linear(*recipe.teacher.guidance, steps=self._soft_steps)
+        self.t_min = Linear(*least, steps=settings.steps)
+        self.t_max = Linear(*largest, steps=settings.steps)
+        self.guidance = Linear(*recipe.teacher.guidance, steps=settings.steps)
         self.camera_draws = np.random.default_rng([recipe.seed, 0])
         self.timestep_draws, self.noise_draws = _generator(recipe.seed, 1), _generator(recipe.seed, 2)
         self.source = ViewSource(recipe.cameras, scene.cameras, grid.shape, scene.frame, teacher.resolution)
@@ -147,7 +144,6 @@ class Training:
         self.said = torch.zeros_like(self.reach)  # mean square gradient towards a voxel's material logits
         self.patched: Tensor | None = None  # the patchwork penalty's part in the gradient of this step
         self.clock = StepClock(self.reach.device)
-        self.hard = HardPhase(grid, self.lit)
         self.map = grid.blocks()  # those of the start
         self._still = 0  # steps in a row without gradient
         self._had_blocks = bool(self.map.any())
@@ -159,12 +155,10 @@ class Training:
         statistics = self.grid.statistics(self.scene.palette.names)
         if self._had_blocks:
             require_blocks(statistics, step)
-        if step == self._soft_steps:
-            self.hard.begin()
         self.clock.lap("grid")
         found = self._found()  # before the field, so that there is one at a time
         self.clock.lap("probe")
-        field = drawn = self.field()
+        field = self.field()
         self.clock.lap("grid")
         views = [self.source.draw(self.camera_draws) for _ in range(settings.views)]
         rays = self._rays([camera for camera, _ in views[self.own]])
@@ -176,16 +170,16 @@ class Training:
         said, latents = self._ask(teacher, rendering, rays, timesteps[self.own])
         penalties = self._penalties(field, rendering.reach)
         self.clock.lap("penalties")
-        self._backward(sds.surrogate_loss(latents, said.gradient), penalties, drawn)
+        self._backward(sds.surrogate_loss(latents, said.gradient), penalties)
         residual = self.ranks.gathered(said.residual, settings.views)
         self.clock.lap("render backward")
-        gradients = self._gradient_statistics(losses.touched(rendering.reach, field.opacity), drawn)
+        gradients = self._gradient_statistics(losses.touched(rendering.reach, field.opacity))
         temperatures = self.temperatures()
         record = StepRecord(
             step=step,
             temperature=temperatures["material_temperature"],
             occupancy_temperature=temperatures["occupancy_temperature"],
-            lr=replace(self.recipe.learning_rate, steps=self._soft_steps).at(self._scheduled),
+            lr=self.recipe.learning_rate.at(self._current),
             camera_index=views[0][1],
             camera_indices=[index for _, index in views],
             timesteps=timesteps.tolist(),
@@ -195,13 +189,10 @@ class Training:
             gradient_stats=gradients,
             probe=asdict(found) if found else None,
         )
-        if self._hard:
-            self.hard.learn(*self._gradients(drawn), last=step + WINDOW > settings.steps - 1)
-        else:
-            self._listen(rendering.reach, field)
-            self._move(record.lr)
-            if self._tidies:
-                tidy_grid(self.grid, self.map)
+        self._listen(rendering.reach, field)
+        self._move(record.lr)
+        if self._tidies:
+            tidy_grid(self.grid, self.map)
         self.reach = torch.maximum(self.reach, rendering.reach)
         self.step += 1
         self.clock.lap("optimiser")
@@ -209,26 +200,7 @@ class Training:
 
     def field(self) -> Field:
         """What the grid looks like at this point of the run."""
-        if self._hard:
-            return self.hard.field()
-        field = self.grid.field(**self.temperatures())
-        soft_steps = round((1 - self.settings.straight_through) * self.settings.steps)
-        return field if self._current < soft_steps else straight_through(field)
-
-    @property
-    def _soft_steps(self) -> int:
-        """How many steps come before the hard phase, which has only whole windows."""
-        windows = round(self.settings.hard_phase * self.settings.steps) // WINDOW
-        return self.settings.steps - windows * WINDOW
-
-    @property
-    def _scheduled(self) -> int:
-        """Where the schedules are, which all come to their ends before the hard phase."""
-        return max(0, min(self._current, self._soft_steps - 1))
-
-    @property
-    def _hard(self) -> bool:
-        return self._current >= self._soft_steps
+        return self.grid.field(**self.temperatures())
 
     @property
     def _tidies(self) -> bool:
@@ -251,7 +223,7 @@ class Training:
 
     def temperatures(self) -> dict[str, float]:
         """Those at this point of the run; at its end, those of the last step."""
-        step, cold = self._scheduled, self.freeze.at(self._scheduled)
+        step, cold = self._current, self.freeze.at(self._current)
         return {
             "occupancy_temperature": cold * self.occupancy_temperature.at(step),
             "material_temperature": cold * self.material_temperature.at(step),
@@ -273,7 +245,7 @@ class Training:
     def _timesteps(self) -> Int[Tensor, " views"]:
         teacher = self.recipe.teacher
         total = len(self.teacher.alphas_cumprod)
-        t_min, t_max = self.t_min.at(self._scheduled), self.t_max.at(self._scheduled)
+        t_min, t_max = self.t_min.at(self._current), self.t_max.at(self._current)
         draws = self.timestep_draws
         return sds.draw_timesteps(self.settings.views, t_min, t_max, total, teacher.timesteps, draws)
 
@@ -281,7 +253,7 @@ class Training:
         self, teacher: Teacher, rendering: Rendering, rays: RayBundle, timesteps: Int[Tensor, " views"]
     ) -> tuple[Distillation, Float[Tensor, "views channels rows columns"]]:
         """The teacher's opinion of the images, and the latents that it is about."""
-        knobs = replace(self.recipe.teacher, guidance_scale=self.guidance.at(self._scheduled))
+        knobs = replace(self.recipe.teacher, guidance_scale=self.guidance.at(self._current))
         images = rendering.rgba[:, :3]
         asked = timesteps.to(images.device)  # a copy waits for the device: not behind the encoder
         if (ratio := knobs.pixel_clip) is not None:
@@ -342,7 +314,7 @@ class Training:
             for name, weight in asdict(replace(weights, patchwork=0.0)).items()
         }
         self.patched = None
-        if weights.patchwork and self.preserve < 1 and not self._hard:
+        if weights.patchwork and self.preserve < 1:
             parts["patchwork"] = self._patchwork(field, mask)
         return parts
 
@@ -375,13 +347,12 @@ class Training:
         mean = torch.where(self.said == 0, square, torch.lerp(square, self.said, MEMORY))
         self.said = torch.where(losses.touched(reach, field.opacity), mean, self.said)
 
-    def _backward(self, distillation: Float[Tensor, ""], penalties: dict[str, Tensor], drawn: Field) -> None:
+    def _backward(self, distillation: Float[Tensor, ""], penalties: dict[str, Tensor]) -> None:
         """The gradient of the step: each process adds that of its views and its part of the penalties."""
         share = (self.own.stop - self.own.start) / self.settings.views
         self.optimizer.zero_grad()
         (share * distillation + sum(penalties.values()) / self.ranks.size).backward()
-        leaves = drawn if self._hard else self.grid.parameters()
-        self.ranks.add(leaf.grad for leaf in leaves if leaf.grad is not None)
+        self.ranks.add(leaf.grad for leaf in self.grid.parameters() if leaf.grad is not None)
 
     def _losses(
         self,
@@ -408,7 +379,7 @@ class Training:
             return self.begun
         if step % settings.probe_every and step != settings.steps - 1:
             return None
-        return self._probe(self.field() if self._hard else self._sharp())
+        return self._probe(self._sharp())
 
     @torch.no_grad()
     def _probe(self, field: Field) -> Probe:
@@ -418,19 +389,11 @@ class Training:
         levels = self.recipe.teacher.timesteps or [level * total // 1000 for level in PROBE_LEVELS]
         return probe(self.judge or self.teacher, latents, self.probe_rays, levels)
 
-    def _gradients(self, drawn: Field) -> tuple[Float[Tensor, "X Y Z"], Float[Tensor, "M X Y Z"]]:
-        """Of the last backward: towards the logits, or in the hard phase towards the plain blocks."""
-        if not self._hard:
-            return self.grid.logit_gradients()
-        opacity, material = drawn.opacity.grad, drawn.material.grad
-        assert opacity is not None and material is not None
-        return opacity, material.movedim(-1, 0)
-
-    def _gradient_statistics(self, touched: Bool[Tensor, "X Y Z"], drawn: Field) -> dict[str, float]:
-        occupancy, material = self._gradients(drawn)
+    def _gradient_statistics(self, touched: Bool[Tensor, "X Y Z"]) -> dict[str, float]:
+        occupancy, material = self.grid.logit_gradients()
         statistics = gradient_statistics(occupancy, material, touched)
         require_finite_gradients(statistics, {"occupancy": occupancy, "material": material}, self.step)
-        frozen = self.freeze.at(self._scheduled) < 1  # and may be quite decided
+        frozen = self.freeze.at(self._current) < 1  # and may be quite decided
         self._still = self._still + 1 if statistics["grad_max"] == 0 and not frozen else 0
         require_movement(self._still, statistics, self.step)
         return statistics
@@ -455,7 +418,6 @@ class Training:
             "noise_draws": self.noise_draws.get_state(),
             "reach": self.reach,
             "said": self.said,
-            "hard": self.hard.state,
             "still": self._still,
             "had_blocks": self._had_blocks,
         }
@@ -469,9 +431,6 @@ class Training:
         self.timestep_draws.set_state(state["timestep_draws"])
         self.noise_draws.set_state(state["noise_draws"])
         self.reach, self.said = state["reach"].to(self.reach), state["said"].to(self.said)
-        device = self.reach.device
-        hard = state["hard"].items()
-        self.hard.state = {k: v.clone().to(device) if isinstance(v, Tensor) else v for k, v in hard}
         self._still, self._had_blocks = state["still"], state["had_blocks"]
 
 
