@@ -79,7 +79,7 @@ def measured(rules: Recipe, export: ExportSettings) -> dict[str, float]:
     }
     got = draw_blocks(result, DEFAULT_PALETTE, FRAME, HELD_OUT)
     with torch.no_grad():
-        soft = draw(run.grid.field(**run.temperatures()), DEFAULT_PALETTE, FRAME, HELD_OUT)
+        soft = draw(run.grid.field(**run.now.temperatures), DEFAULT_PALETTE, FRAME, HELD_OUT)
     return {
         **{name: float(share.mean()) for name, share in right.items()},
         "target_db": psnr(got, draw_blocks(target, DEFAULT_PALETTE, FRAME, HELD_OUT)),

@@ -45,9 +45,9 @@ WAYS = (  # key of a summary, form
     ("speckle", ".1%"),
     ("seconds", ".0f"),
 )
-REJECTED = {  # name of a result whose code is gone: what was tried
-    "hard-phase": "the last fifth draws plain blocks, single flips of which are judged by the exact gradient (removed)",
-    "straight-through": "the last fifth draws plain blocks, which move by the gradient of the soft grid (removed)",
+REJECTED = {  # name of a result whose code has been removed: what was tried
+    "hard-phase": "the last fifth draws plain blocks, single flips of which are judged by the exact gradient",
+    "straight-through": "the last fifth draws plain blocks, which move by the gradient of the soft grid",
 }
 COLUMNS = (
     "recipe",
@@ -70,7 +70,8 @@ def write_page(page: Path, folder: Path, known: Mapping[str, Ablation]) -> None:
     found = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
     if not found:
         raise ValueError(f"{folder} holds no results; run python -m benchmarks.ablations first")
-    ideas = {name: ablation.idea for name, ablation in known.items()} | REJECTED
+    ideas = {name: ablation.idea for name, ablation in known.items()}
+    ideas |= {name: f"{idea} (removed)" for name, idea in REJECTED.items()}
     names = [*(name for name in ideas if name in found), *(name for name in found if name not in ideas)]
     suite = read_json(path) if (path := folder.parent / "suite.json").is_file() else None
     shipped = main_runs(suite) if suite else []

@@ -258,7 +258,7 @@ def test_results_whose_code_is_gone_keep_their_rows():
     found = {path.stem for path in Path("benchmarks/results/ablations").glob("*.json")}
     assert REJECTED.keys() <= found and not REJECTED.keys() & read_ablations().keys()
     page = Path("docs/quality.md").read_text()
-    assert all(f"| {idea} |" in page for idea in REJECTED.values())
+    assert all(f"| {idea} (removed) |" in page for idea in REJECTED.values())
 
 
 @pytest.mark.slow

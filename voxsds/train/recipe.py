@@ -55,7 +55,7 @@ class TrainSettings:
     decay: Decay  # of the learning rate
     occupancy_temperature: Span  # geometric
     material_temperature: Span  # geometric
-    freeze: Decay  # of both temperatures: nothing stays half decided, see `last_temperatures`
+    freeze: Decay  # of both temperatures: nothing stays half decided
     tidy: float  # share of the steps, the last ones, in which the grid is tidied; see tidying.py
     penalties: Penalties
     patchwork_limit: float | None  # how loud that penalty may be in a voxel, the teacher being 1; None: any
@@ -76,16 +76,6 @@ class TrainSettings:
                     f"train: {name} is {late.factor} over {late.share} of the steps; "
                     "give a positive factor and a share from 0 to 1"
                 )
-
-    def freezing(self, steps: int) -> StepDecay:
-        """How much colder than their spans both temperatures are, over a run of `steps` steps."""
-        return StepDecay(1.0, self.freeze.factor, self.freeze.share, steps)
-
-    @property
-    def last_temperatures(self) -> tuple[float, float]:
-        """Of the occupancy and of the materials, at the last step."""
-        cold = self.freezing(self.steps).at(self.steps - 1)
-        return cold * self.occupancy_temperature.end, cold * self.material_temperature.end
 
 
 @dataclass(frozen=True)
