@@ -68,7 +68,7 @@ class Critic:
 
     @property
     def wants_start(self) -> bool:
-        """Whether `ask` has to be shown the input map beside the images."""
+        """True where `ask` has to be shown the input map beside the images."""
         return self.settings.method == "bridge"
 
     def moved(self, field: Field, step: int) -> Field:
@@ -109,7 +109,7 @@ class Critic:
         return probe(self._judge or self.teacher, latents, rays, levels)
 
     def describes(self, found: Probe) -> bool:
-        """Whether the prompt describes what was probed; False where the teacher cannot tell, or for parts."""
+        """True where the prompt describes what was probed; False where nobody can tell, or for parts."""
         return not self.parts and self._judge is not None and found.margin > 0
 
     def _part(self, step: int) -> Part | None:
@@ -141,7 +141,7 @@ class Critic:
         step: int,
         now: Now,
     ) -> Distillation:
-        """One step of score distillation; the noise is drawn for the views of all processes."""
+        """Score distillation of the latents; the noise is drawn for the views of all processes."""
         every = (self.views, *latents.shape[1:])
         noise = torch.randn(every, generator=self.noise_draws, pin_memory=latents.is_cuda)[self.own]
         part = self._part(step)

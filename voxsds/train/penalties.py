@@ -82,7 +82,7 @@ def patchwork(
     material: Float[Tensor, "X Y Z S"],
     mask: Bool[Tensor, "X Y Z"],
 ) -> Float[Tensor, "X Y Z"]:
-    """How much neighbours along x, y and z differ in material where both are blocks, pairs in `mask` only.
+    """Difference in material of neighbours along x, y and z where both are blocks, pairs in `mask` only.
 
     a a' |p - p'|^2 / 2, written at the first voxel of each pair; a lone block of sand in a field of snow
     costs 2 an axis, two voxels that are equally undecided nothing. No gradient to the opacities: a border

@@ -38,7 +38,7 @@ class Penalties:
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """How training and test images are drawn."""
+    """Knobs of the renderer, for training and test images."""
 
     backend: str  # "auto" or the name of one
     threshold: float  # opacities up to this are drawn as nothing; they keep their gradient
@@ -80,7 +80,7 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All of a run; with the seed it determines the result."""
+    """Every knob of a run; with its input they determine the result."""
 
     seed: int
     lr: float
@@ -92,11 +92,12 @@ class Recipe:
 
     @property
     def learning_rate(self) -> StepDecay:
+        """The rate of a residual at stride 1 over the run."""
         decay = self.train.decay
         return StepDecay(self.lr, decay.factor, decay.share, self.train.steps)
 
     def flip_warning(self, levels: Sequence[int], initial_logit: float) -> str | None:
-        """What to tell the user if no block can appear or vanish; None if blocks can.
+        """A warning for the user if no block can appear or vanish; None if blocks can.
 
         Adam moves a number by about lr a step times the stride of its level, and a logit is a sum of one
         number from each of the `levels`: 500 steps of 0.01 move a plain grid's logits by 5.

@@ -43,7 +43,7 @@ PROBE_VIEWS = 4
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Where the grid stands, what its materials look like, and from where it was photographed."""
+    """The surroundings of a grid: its place, the colours of its materials, and the dataset's cameras."""
 
     palette: Palette
     frame: Frame
@@ -111,7 +111,7 @@ class Training:
         return self.plan.at(self.step)
 
     def advance(self) -> StepRecord:
-        """One step; TrainingStopped, and the grid left as it was, where going on makes no sense."""
+        """Takes a step; TrainingStopped, and the grid left as it was, where going on makes no sense."""
         step, now = self.step, self.now
         self.clock.start()
         statistics = self.grid.statistics(self.scene.palette.names)
@@ -168,7 +168,7 @@ class Training:
         return self.drawing.images(self.field(), self.drawing.rays(self.scene.cameras[:count]))
 
     def state_dict(self) -> dict[str, Any]:
-        """All that changes over a run, as tensors and plain values."""
+        """Everything that changes over a run, as tensors and plain values."""
         return {
             "step": self.step,
             "grid": self.grid.state_dict(),
