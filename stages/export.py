@@ -1,16 +1,19 @@
-"""Stage export: the trained grid as plain blocks in maps/<id>/map_optimized.json."""
+"""Stage export: the trained grid as plain blocks in maps/<id>/map_optimized.json, and without the cleanup."""
 
 import argparse
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from voxsds.blocks.limits import EditSettings, limits_of
 from voxsds.export.harden import ExportSettings, export_blocks
-from voxsds.files.disk import write_json
+from voxsds.files.disk import write_bytes, write_json
 from voxsds.files.params import read_params, read_section
 from voxsds.grid.file import read_grid
-from voxsds.world.maps import read_map, with_blocks, write_map
+from voxsds.world.maps import BlockMap, read_map, with_blocks, write_map
+from voxsds.world.snapshots import packed
 
 OUT = Path("out_local")
 
@@ -31,12 +34,17 @@ def main() -> None:
             f"warning: {counts.floating} blocks float: in the map too, or export.floating is keep",
             file=sys.stderr,
         )
+    untidied, _ = export_blocks(trained.grid, trained.reach, world.blocks, settings.untidied, limits)
     write_json(OUT / "export" / "export.json", asdict(counts))
-    result = with_blocks(world, blocks)
+    write_bytes(OUT / "export" / "untidied.npz", packed(untidied))
+    write_map(folder / "map_optimized.json", _told(with_blocks(world, blocks), trained.run))
+
+
+def _told(result: BlockMap, run: Mapping[str, Any]) -> BlockMap:
+    """`result` with what the training says of itself in its metadata."""
     known = result.extra.get("metadata")
-    metadata = {**(known if isinstance(known, dict) else {}), **trained.run}
-    result = replace(result, extra={**result.extra, "metadata": metadata})
-    write_map(folder / "map_optimized.json", result)
+    metadata = {**(known if isinstance(known, dict) else {}), **run}
+    return replace(result, extra={**result.extra, "metadata": metadata})
 
 
 if __name__ == "__main__":
