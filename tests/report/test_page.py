@@ -134,7 +134,7 @@ def test_a_failure_is_named_with_its_figure_and_the_cleanup_is_told(page, text):
     counts = {"blocks": 64, "holes_filled": 3, "speckles_repainted": 0, "groups_dropped": 1}
     figures = page.validation.figures
     told = html(with_figures(page, replace(figures, cleanup=replace(figures.cleanup, counts=counts))))
-    assert "It changed 0 cells: holes filled 3, groups dropped 1.<" in told
+    assert "The cleanup changed 0 cells. All that the export did: holes filled 3, groups dropped 1.<" in told
 
 
 def with_figures(page, figures):

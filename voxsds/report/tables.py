@@ -7,7 +7,7 @@ from voxsds.validate.figures import Figures, Gradients, Materials
 from voxsds.validate.run import GradientTest
 from voxsds.world.palette import AIR, TOP, Palette
 
-TOTALS = ("blocks", "changed")  # of the export as a whole: no steps of its cleanup
+TOTALS = ("blocks", "changed")  # of the result: nothing that was done
 
 
 def material_rows(shares: Materials, palette: Palette) -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ def gradient_errors(errors: Mapping[str, Mapping[str, float]]) -> list[tuple[str
 
 
 def cleanup_table(figures: Figures) -> dict[str, Any]:
-    """The result without and with its cleanup, and the steps of the export in a sentence."""
+    """The result without and with its cleanup, and what the export did in a sentence."""
     cleanup, quality = figures.cleanup, figures.quality
     rows = [
         ("R-precision", f"{cleanup.r_precision_untidied:.2f}", f"{quality.r_precision.after:.2f}"),
@@ -73,4 +73,5 @@ def cleanup_table(figures: Figures) -> dict[str, Any]:
     ]
     done = {name: count for name, count in cleanup.counts.items() if count and name not in TOTALS}
     steps = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in done.items())
-    return {"rows": rows, "done": f"It changed {cleanup.changed} cells{': ' * bool(steps)}{steps}."}
+    did = f" All that the export did: {steps}." if steps else ""
+    return {"rows": rows, "done": f"The cleanup changed {cleanup.changed} cells.{did}"}
