@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.helpers.pages import ROOT
 from tests.helpers.report_page import make_page
@@ -45,6 +46,8 @@ def test_the_headline_fits_a_screen_and_holds_numbers_alone(page):
     told = asdict(page.validation.headline)
     assert len(list(leaves(told))) <= MOST
     assert all(isinstance(value, int | float) for value in values(told))
+    shown = yaml.safe_load((ROOT / "dvc.yaml").read_text())["metrics"]
+    assert shown == [RECORDED.relative_to(ROOT).as_posix()]  # nothing else adds to them
 
 
 def values(tree: dict) -> Iterator[object]:
