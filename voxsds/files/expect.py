@@ -73,4 +73,4 @@ def as_record(value: Any, kind: type[T], where: str) -> T:
 
 
 def _leaf_or_record(value: Any, kind: Any, where: str) -> Any:
-    return as_record(value, kind, where) if is_dataclass(kind) else value
+    return as_record(value, kind, where) if isinstance(kind, type) and is_dataclass(kind) else value
