@@ -26,7 +26,7 @@ def set_params(project: Path, overlay: dict) -> None:
 
 def test_repro_makes_all_that_the_project_promises(project):
     stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
-    assert list(stages) == ["gradcheck", "init_grid", "train", "export", "validate"]
+    assert list(stages) == ["check", "gradcheck", "init_grid", "train", "export", "validate"]
     for made in (
         "maps/1/map_optimized.json out_local/logs/train.jsonl out_local/logs/gradient_stats.jsonl "
         "out_local/logs/train.tsv out_local/test_imgs/step_0000_view_0.png "
