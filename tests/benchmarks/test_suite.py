@@ -11,13 +11,13 @@ import torch
 from benchmarks.baselines import PRIMARIES, FreeColourGrid, random_edit
 from benchmarks.cases import Case, chosen, first_seeds, parsed_overrides, read_cases, with_overrides
 from benchmarks.figures import baselines, changes, interval, run_table, summary
-from benchmarks.quality import write_page
+from benchmarks.quality import REJECTED, write_page
 from benchmarks.recipes import read_ablations
 from benchmarks.runs import Job, Outcome, run
 from benchmarks.store import Store
 from benchmarks.suite import suite_jobs
 from benchmarks.suite_sheet import suite_sheet
-from stages.train import read_recipe
+from stages.recipe import read_recipe
 from tests.helpers.small_run import FRAME, LAW, SHAPE, grassland
 from voxsds.blocks.counts import EditCounts, count_edits
 from voxsds.captions.sentences import known_words, words
@@ -273,6 +273,13 @@ def numbers(figures: dict) -> dict[str, float]:
     """All numbers in nested dicts, by their dotted paths."""
     (flat,) = pd.json_normalize(figures).to_dict("records")
     return {path: value for path, value in flat.items() if isinstance(value, int | float)}
+
+
+def test_results_whose_code_is_gone_keep_their_rows():
+    found = {path.stem for path in Path("benchmarks/results/ablations").glob("*.json")}
+    assert REJECTED.keys() <= found and not REJECTED.keys() & read_ablations().keys()
+    page = Path("docs/quality.md").read_text()
+    assert all(f"| {idea} (removed) |" in page for idea in REJECTED.values())
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.cases import read_cases, with_overrides
-from stages.train import read_recipe
+from stages.recipe import read_recipe
 from tests.helpers.edit import house_on_grass, recipe, tower_on_snow, training
 from tests.helpers.oracles import LIT, latents_of, views, world
 from voxsds.blocks.limits import EVERYTHING
@@ -16,7 +16,8 @@ from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.oracle import OracleTeacher
 from voxsds.guidance.probe import probe
 from voxsds.guidance.teacher import Promptable, load_teacher
-from voxsds.train.training import PROBE_LEVELS, Scene, Training
+from voxsds.train.critic import PROBE_LEVELS
+from voxsds.train.training import Scene, Training
 from voxsds.world.datasets import read_dataset
 from voxsds.world.maps import read_map
 from voxsds.world.palette import GRASS, SAND, SNOW, STONE

@@ -1,4 +1,4 @@
-"""What the renderer draws: how opaque each voxel is, and of what it is made."""
+"""Fields, which the renderer draws: the opacity of each voxel, and its shares of materials."""
 
 from typing import NamedTuple
 
@@ -18,26 +18,12 @@ class Field(NamedTuple):
 
 
 def confined(field: Field, cells: Bool[Tensor, "X Y Z"]) -> Field:
-    """The same field, of which only `cells` get a gradient."""
+    """`field` with a gradient in `cells` alone."""
     opacity, material = field
     return Field(
         torch.where(cells, opacity, opacity.detach()),
         torch.where(cells[..., None], material, material.detach()),
     )
-
-
-def straight_through(field: Field) -> Field:
-    """Plain blocks where `field` has more of a block than not, with the gradient of `field` itself.
-
-    Opacities over 1/2 become 1, the others 0; each voxel is of its likeliest material (arXiv 1308.3432).
-    """
-    solids = field.material.shape[-1]
-    blocks = (field.opacity > 0.5).to(field.opacity)
-    likeliest = torch.nn.functional.one_hot(field.material.argmax(dim=-1), solids).to(field.material)
-    # In this order the values are exactly 0 and 1: x - x is zero.
-    opacity = field.opacity - field.opacity.detach() + blocks
-    material = field.material - field.material.detach() + likeliest
-    return Field(opacity, material)
 
 
 def solid_field(
