@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxsds.guidance.sds import guided_noise, noise_latents
-from voxsds.guidance.sdxl.folder import locate
+from voxsds.guidance.hub import locate
+from voxsds.guidance.noise import noise_latents
+from voxsds.guidance.sds import guided_noise
 from voxsds.guidance.sdxl.teacher import SdxlTeacher, ask, load_unet
 from voxsds.guidance.weights import frozen, load_model
 from voxsds.render.light import SKY

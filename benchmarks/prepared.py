@@ -8,7 +8,7 @@ from typing import Any
 from stages.train import read_recipe
 from voxsds.files.params import read_section
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
-from voxsds.guidance.teacher import load_teacher
+from voxsds.guidance.load import load_teacher
 from voxsds.train.processes import Ranks, own_device
 from voxsds.train.recipe import Recipe
 from voxsds.train.training import Scene, Training

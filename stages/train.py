@@ -15,7 +15,8 @@ import torch
 from voxsds.blocks.limits import EditSettings, limits_of, prompted_parts
 from voxsds.files.params import read_params, read_section, read_value
 from voxsds.grid.file import GridFile, read_grid, read_outline, write_grid
-from voxsds.guidance.teacher import Promptable, Teacher, TeacherSettings, load_teacher
+from voxsds.guidance.load import load_teacher
+from voxsds.guidance.teacher import Promptable, Teacher, TeacherSettings
 from voxsds.guidance.words import prompt_warning
 from voxsds.train.checkpoint import (
     AlreadyTraining,

@@ -8,9 +8,10 @@ import torch
 from tests.helpers.oracles import LIT, latents_of, normal, views, world
 from tests.helpers.teachers import teacher_settings
 from voxsds.guidance.distill import distill
+from voxsds.guidance.noise import clean_estimate, noise_between, noise_latents
 from voxsds.guidance.oracle import OracleTeacher
 from voxsds.guidance.sampling import denoise, jump_schedule
-from voxsds.guidance.sds import clean_estimate, noise_between, noise_latents, weight
+from voxsds.guidance.sds import weight
 from voxsds.world.palette import GRASS, SAND, SNOW, STONE
 
 TARGET, START = world(SNOW, STONE), world(GRASS, SAND)

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from tests.helpers.teachers import PROMPT, edit_json, teacher_settings
 from tests.helpers.tiny_pipeline import tiny_pipeline
+from voxsds.guidance.load import load_teacher
 from voxsds.guidance.sdxl.folder import PipelineFolder
 from voxsds.guidance.sdxl.teacher import SdxlTeacher, read_schedule
 
@@ -96,7 +97,6 @@ def test_only_safetensors_of_the_wanted_variant_are_downloaded(folder, tmp_path,
         ("unet/config.json", {"in_channels": 9}, {}, "takes 9 channels, the autoencoder makes 4"),
         ("unet/config.json", {"addition_embed_type": "text"}, {}, "not conditioned as SDXL"),
         ("scheduler/scheduler_config.json", {"prediction_type": "sample"}, {}, "'sample' is not supported"),
-        ("model_index.json", {}, {"clamp": True}, "no latent_range.json"),
         ("model_index.json", {}, {"resolution": 30}, "resolution 30 is not a multiple of 4"),
     ],
 )
@@ -104,6 +104,11 @@ def test_what_cannot_teach_is_refused_by_name(copy, cache, file, changes, settin
     edit_json(copy / file, **changes)
     with pytest.raises(ValueError, match=message):
         SdxlTeacher.load(teacher_settings(copy, **settings), PROMPT, cache)
+
+
+def test_clamping_is_refused_where_nobody_measured_the_latents(folder, cache):
+    with pytest.raises(ValueError, match="no latent_range.json.*set clamp: false"):
+        load_teacher(teacher_settings(folder, clamp=True), PROMPT, cache)
 
 
 def test_a_schedule_without_betas_is_refused(copy):

@@ -7,8 +7,8 @@ import pytest
 from diffusers import StableDiffusionXLPipeline
 
 from tests.helpers.teachers import teacher_settings
-from voxsds.guidance.sdxl import needs
-from voxsds.guidance.sdxl.needs import needs_of
+from voxsds.guidance import hub as hub_module
+from voxsds.guidance.load import needs_of
 
 pytest_plugins = ["tests.helpers.pipelines"]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -63,7 +63,7 @@ def test_the_size_of_a_download_is_that_of_the_files_that_are_read(hub) -> None:
 
 
 def test_the_hub_is_not_asked_unless_told_to(hub, monkeypatch) -> None:
-    monkeypatch.setattr(needs, "download_size", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr(hub_module, "download_size", lambda *_: pytest.fail("asked"))
     (source,) = needs_of(teacher_settings(f"owner/name@{COMMIT}")).sources
     assert source.problem and source.download is None
 

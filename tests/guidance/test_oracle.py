@@ -6,11 +6,13 @@ import torch
 from tests.helpers.oracles import LIT, latents_of, normal, views, world
 from tests.helpers.teachers import teacher_settings
 from voxsds.guidance.distill import distill
+from voxsds.guidance.load import load_teacher
+from voxsds.guidance.noise import noise_latents
 from voxsds.guidance.oracle import OracleTeacher, posterior_mean
 from voxsds.guidance.probe import probe
-from voxsds.guidance.sampling import known_range, sample
-from voxsds.guidance.sds import noise_latents, surrogate_loss
-from voxsds.guidance.teacher import Teacher, load_teacher
+from voxsds.guidance.sampling import sample
+from voxsds.guidance.sds import surrogate_loss
+from voxsds.guidance.teacher import Teacher
 from voxsds.render.rays import RayBundle
 from voxsds.world.cameras import Frame
 from voxsds.world.maps import BlockMap, write_map
@@ -137,9 +139,6 @@ def test_what_it_needs_is_said():
     noisy = torch.zeros(1, 3, 16, 16)
     with pytest.raises(ValueError, match="must know the rays"):
         teacher.predict_noise(noisy, torch.tensor([5]), None)
-    teacher.latent_range = None
-    with pytest.raises(ValueError, match="set clamp: false"):
-        known_range(teacher)
 
 
 def test_in_pure_noise_it_sees_its_world():

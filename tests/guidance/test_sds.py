@@ -7,18 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from voxsds.guidance.noise import clean_estimate, noise_from_velocity, noise_latents, scaled_linear_alpha_bars
 from voxsds.guidance.sampling import trailing_timesteps
 from voxsds.guidance.sds import (
     clamp_noise,
-    clean_estimate,
     clip_pixels,
     draw_timesteps,
     guided_noise,
-    noise_from_velocity,
-    noise_latents,
     require_finite,
     rescaled_noise,
-    scaled_linear_alpha_bars,
     sds_gradient,
     surrogate_loss,
     weight,

@@ -9,10 +9,12 @@ from tests.helpers.teachers import PROMPT, edit_json, teacher_settings
 from tests.helpers.tiny_pipeline import tiny_pipeline
 from voxsds.guidance.autoencoder import latent_scale
 from voxsds.guidance.distill import distill
+from voxsds.guidance.load import load_teacher
+from voxsds.guidance.noise import noise_from_velocity
 from voxsds.guidance.sampling import sample
-from voxsds.guidance.sds import guided_noise, noise_from_velocity, surrogate_loss
+from voxsds.guidance.sds import guided_noise, surrogate_loss
 from voxsds.guidance.sdxl.teacher import SdxlTeacher
-from voxsds.guidance.teacher import Teacher, load_teacher
+from voxsds.guidance.teacher import Teacher
 
 pytest_plugins = ["tests.helpers.pipelines"]
 pytestmark = pytest.mark.usefixtures("one_thread")

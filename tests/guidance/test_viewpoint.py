@@ -15,7 +15,7 @@ from tests.helpers.teachers import PROMPT, teacher_settings
 from voxsds.captions.attributes import Attributes, Structure
 from voxsds.captions.styles import TEACHER, Style
 from voxsds.files.params import read_params
-from voxsds.guidance.sds import noise_latents
+from voxsds.guidance.noise import noise_latents
 from voxsds.guidance.sdxl.teacher import SdxlTeacher
 from voxsds.guidance.sdxl.viewpoint import camera_ids, size_ids, towards_camera
 from voxsds.render.rays import RayBundle, ray_bundle

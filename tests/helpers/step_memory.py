@@ -13,8 +13,8 @@ import torch
 
 from tests.helpers.edit import LAW, SHAPE, recipe, teacher_settings, terrain
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
-from voxsds.guidance.sds import scaled_linear_alpha_bars
-from voxsds.guidance.sdxl.needs import Needs
+from voxsds.guidance.noise import scaled_linear_alpha_bars
+from voxsds.guidance.teacher import Needs
 from voxsds.train.memory import Load
 from voxsds.train.training import Scene, Training
 from voxsds.world.cameras import Frame

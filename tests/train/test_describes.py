@@ -13,9 +13,10 @@ from tests.helpers.oracles import LIT, latents_of, views, world
 from voxsds.blocks.limits import EVERYTHING
 from voxsds.files.params import read_params, read_section
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
+from voxsds.guidance.load import load_teacher
 from voxsds.guidance.oracle import OracleTeacher
 from voxsds.guidance.probe import probe
-from voxsds.guidance.teacher import Promptable, load_teacher
+from voxsds.guidance.teacher import Promptable
 from voxsds.train.training import PROBE_LEVELS, Scene, Training
 from voxsds.world.datasets import read_dataset
 from voxsds.world.maps import read_map

@@ -17,8 +17,9 @@ from tests.helpers.edit import SHAPE, house_on_grass, teacher_settings
 from tests.helpers.workspace import ROOT, make_workspace, params
 from voxsds.grid.file import GridFile, read_outline, write_grid
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
-from voxsds.guidance.sdxl.needs import Needs, needs_of
+from voxsds.guidance.load import needs_of
 from voxsds.guidance.sdxl.teacher import SdxlTeacher
+from voxsds.guidance.teacher import Needs
 from voxsds.train.memory import Load
 from voxsds.world.palette import DEFAULT_PALETTE
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from voxsds.cli.pictures import LOOK
-from voxsds.guidance.sdxl.needs import Needs, needs_of
-from voxsds.guidance.teacher import TeacherSettings
+from voxsds.guidance.load import needs_of
+from voxsds.guidance.teacher import Needs, TeacherSettings
 from voxsds.render.light import lit_faces
 from voxsds.render.rays import ray_bundle
 from voxsds.render.renderer import BACKENDS, choose_backend, render

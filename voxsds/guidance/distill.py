@@ -1,4 +1,4 @@
-"""Asking a teacher: one step of score distillation, and the probe that says whether it helps."""
+"""Asking a teacher: one step of score distillation."""
 
 from dataclasses import dataclass
 from typing import assert_never
@@ -7,15 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from voxsds.guidance.noise import clean_estimate, noise_between, noise_latents
 from voxsds.guidance.sampling import clamped, denoise, guided_prediction, jump_schedule
-from voxsds.guidance.sds import (
-    clean_estimate,
-    noise_between,
-    noise_latents,
-    require_finite,
-    sds_gradient,
-    weight,
-)
+from voxsds.guidance.sds import require_finite, sds_gradient, weight
 from voxsds.guidance.teacher import Teacher, TeacherSettings
 from voxsds.render.rays import RayBundle
 

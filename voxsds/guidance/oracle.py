@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
-from voxsds.guidance.sds import scaled_linear_alpha_bars
-from voxsds.guidance.teacher import TeacherSettings
+from voxsds.guidance.hub import Source
+from voxsds.guidance.noise import scaled_linear_alpha_bars
+from voxsds.guidance.teacher import Needs, TeacherSettings
 from voxsds.render.light import lit_faces
 from voxsds.render.rays import RayBundle
 from voxsds.render.renderer import render
@@ -129,3 +130,10 @@ class OracleTeacher:
 
     def _view(self, world: Field, rays: RayBundle) -> Tensor:
         return self.encode(render(world.opacity, world.material, self._lit, rays).rgba[:, :3])
+
+
+def needs(settings: TeacherSettings) -> Needs:
+    """The map of the world to arrive at, and next to no memory."""
+    there = Path(settings.model).is_file()
+    problem = None if there else f"{settings.model}: there is no such map; name one"
+    return Needs((Source("model", settings.model, problem, None),), 0, 0, 0)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from voxsds.guidance.sds import noise_latents
+from voxsds.guidance.noise import noise_latents
 from voxsds.guidance.teacher import Teacher
 from voxsds.render.rays import RayBundle
 

@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from voxsds.guidance.sds import clamp_noise, clean_estimate, guided_noise, noise_latents, rescaled_noise
+from voxsds.guidance.noise import clean_estimate, noise_latents
+from voxsds.guidance.sds import clamp_noise, guided_noise, rescaled_noise
 from voxsds.guidance.teacher import Teacher
 from voxsds.render.rays import RayBundle
 
@@ -36,18 +37,9 @@ def clamped(
     predicted: Float[Tensor, "views channels rows columns"],
     alpha_bar: Float[Tensor, " views"],
 ) -> Float[Tensor, "views channels rows columns"]:
-    """The prediction with its clean estimate in the range of real images; ValueError where none is known."""
-    return clamp_noise(noisy, predicted, alpha_bar, known_range(teacher))
-
-
-def known_range(teacher: Teacher) -> Float[Tensor, "channels 2"]:
-    """The teacher's latent range; ValueError where it has none."""
-    if teacher.latent_range is None:
-        raise ValueError(
-            "clamp is on, but nobody measured this teacher's latents: write latent_range.json "
-            '({"low": [...], "high": [...]}, one number a channel) into its folder or set clamp: false'
-        )
-    return teacher.latent_range
+    """The prediction with its clean estimate in the range of real images, which is known."""
+    assert teacher.latent_range is not None, "load_teacher refuses to clamp without"
+    return clamp_noise(noisy, predicted, alpha_bar, teacher.latent_range)
 
 
 @torch.no_grad()

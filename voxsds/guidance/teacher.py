@@ -1,15 +1,15 @@
 """What a teacher is: a denoiser with its own latents, and the knobs with which it is asked."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Protocol, assert_never, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from voxsds.grid.logits import LARGE
+from voxsds.guidance.hub import Source
 from voxsds.guidance.sds import WeightKind
 from voxsds.render.rays import RayBundle
+from voxsds.world.field import is_large
 
 FLOOR, FLOOR_OF_LARGE = (0.45, 0.02), (0.6, 0.02)  # of the noise levels, where none is given
 
@@ -84,6 +84,20 @@ class Promptable(Protocol):
     def against_nothing(self) -> Teacher:
         """The same teacher and prompt, with the empty text in the place of a negative or source prompt."""
         ...
+
+
+@dataclass(frozen=True)
+class Needs:
+    """All sources of a teacher, and the memory that its weights take where they are here."""
+
+    sources: tuple[Source, ...]
+    weights: int | None  # bytes while it teaches
+    pixel: int | None  # bytes for each pixel of each view on top of that
+    loading: int | None  # bytes while prompts are encoded
+
+    @property
+    def ready(self) -> bool:
+        return all(source.problem is None for source in self.sources)
 
 
 Method = Literal["sds", "bridge", "jump"]
@@ -169,24 +183,9 @@ class TeacherSettings:
         """
         if self.t_min is not None:
             return self.t_min, self.t_max
-        return FLOOR_OF_LARGE if max(shape) >= LARGE else FLOOR, self.t_max
+        return FLOOR_OF_LARGE if is_large(shape) else FLOOR, self.t_max
 
     @property
     def opposite(self) -> str | None:
         """The text that stands against the prompt; None: nothing in particular."""
         return self.source_prompt if self.method == "bridge" else self.negative_prompt
-
-
-def load_teacher(settings: TeacherSettings, prompt: str, cache: Path, device: str = "cpu") -> Teacher:
-    """The teacher of `settings`, ready for `prompt`; prompt embeddings are kept under `cache`."""
-    match settings.kind:
-        case "sdxl":
-            from voxsds.guidance.sdxl.teacher import SdxlTeacher
-
-            return SdxlTeacher.load(settings, prompt, cache, device)
-        case "oracle":
-            from voxsds.guidance.oracle import OracleTeacher
-
-            return OracleTeacher.from_map(settings, device)
-        case _:
-            assert_never(settings.kind)

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 import psutil
 import torch
 
-from voxsds.guidance.sdxl.needs import Needs, needs_of
-from voxsds.guidance.teacher import TeacherSettings
+from voxsds.guidance.load import needs_of
+from voxsds.guidance.teacher import Needs, TeacherSettings
 from voxsds.render.numba_cpu import PARTS
 from voxsds.render.renderer import choose_backend
 from voxsds.train.recipe import Recipe

@@ -19,8 +19,9 @@ from voxsds.files.disk import read_json
 from voxsds.guidance.autoencoder import Autoencoder
 from voxsds.guidance.fast.fused import fuse
 from voxsds.guidance.fast.graphs import Replayed
-from voxsds.guidance.sds import noise_from_velocity
-from voxsds.guidance.sdxl.folder import PipelineFolder, locate
+from voxsds.guidance.hub import locate
+from voxsds.guidance.noise import noise_from_velocity
+from voxsds.guidance.sdxl.folder import VAE_PATTERNS, PipelineFolder
 from voxsds.guidance.sdxl.lightning import check_checkpoint
 from voxsds.guidance.sdxl.lora import add_lora
 from voxsds.guidance.sdxl.text import Conditioning, encode_conditioning
@@ -59,8 +60,8 @@ class SdxlTeacher:
             local_files_only=settings.local_files_only,
         )
         alphas_cumprod, predicts_velocity = read_schedule(folder)
-        latent_range = read_latent_range(folder, settings)
-        autoencoder = Autoencoder.load(folder, settings, device)
+        latent_range = folder.latent_range()
+        autoencoder = load_autoencoder(folder, settings, device)
         native = native_size(folder, autoencoder)
         # Before the UNet is read: it and the text encoders are not needed together.
         conditioning = encode_conditioning(folder, settings.opposite, prompt, native, cache, device)
@@ -196,17 +197,13 @@ def native_size(folder: PipelineFolder, autoencoder: Autoencoder) -> int:
     return config["sample_size"] * autoencoder.factor
 
 
-def read_latent_range(
-    folder: PipelineFolder, settings: TeacherSettings
-) -> Float[Tensor, "channels 2"] | None:
-    """The folder's latent_range.json; ValueError where clamping needs it and it is not there."""
-    latent_range = folder.latent_range()
-    if settings.clamp and latent_range is None:
-        raise ValueError(
-            f"{folder.path} has no latent_range.json, which clamp needs: write "
-            '{"low": [...], "high": [...]}, one number a channel, or set clamp: false'
-        )
-    return latent_range
+def load_autoencoder(folder: PipelineFolder, settings: TeacherSettings, device: str) -> Autoencoder:
+    """The folder's autoencoder, or the one of `settings.vae`; ValueError for one that does not fit."""
+    path, variant = folder.path / "vae", folder.variant
+    if settings.vae is not None:
+        path, variant = locate(settings.vae, VAE_PATTERNS, settings.local_files_only), None
+    dtype = getattr(torch, settings.vae_dtype)
+    return Autoencoder.load(path, variant, dtype, settings.resolution, settings.low_memory, device)
 
 
 def read_schedule(folder: PipelineFolder) -> tuple[Float[Tensor, " steps"], bool]:
