@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stages.train import read_recipe
+from stages.recipe import read_recipe
 from voxsds.files.params import read_section
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.load import load_teacher

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.baselines import PRIMARIES, FreeColourGrid, random_edit
 from benchmarks.cases import Case, Params, with_overrides
 from benchmarks.figures import Blocks, Figures, changes, precision
-from stages.train import read_recipe
+from stages.recipe import read_recipe
 from voxsds.blocks.counts import EditCounts
 from voxsds.blocks.limits import EditSettings, Limits, limits_of
 from voxsds.export.harden import ExportSettings, export_blocks
@@ -26,13 +26,13 @@ from voxsds.train.checkpoint import checkpoint_root
 from voxsds.train.health import TrainingStopped
 from voxsds.train.restraint import restrain
 from voxsds.train.training import Scene, Training, train
-from voxsds.train.views import CameraSettings
 from voxsds.validate.evaluator import Evaluator, distractor_captions
 from voxsds.validate.held_out import held_out_cameras
 from voxsds.validate.validation import ValidateSettings, soft_images
 from voxsds.world.cameras import Camera
 from voxsds.world.datasets import read_dataset
 from voxsds.world.maps import BlockMap, read_map
+from voxsds.world.poses import PoseLaw
 
 Colours = Literal["materials", "free"]  # what a voxel can look like while the grid is trained
 
@@ -107,7 +107,7 @@ def _measured(params: Params, case: Case, world: BlockMap, blocks: Blocks, train
     settings = read_section(params, "validate", ValidateSettings)
     evaluator = _evaluator(settings.evaluator)
     texts = [case.prompt, *_distractors(case.prompt, settings.distractors, settings.distractor_seed)]
-    law = read_section(params, "cameras", CameraSettings).law
+    law = read_section(params, "poses", PoseLaw)
     dataset = _world(case.map)[1]
     shape, size = world.blocks.shape, settings.image_size
     cameras = held_out_cameras(settings.ring, law, shape, world.frame, size, dataset)

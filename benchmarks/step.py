@@ -36,6 +36,7 @@ from voxsds.train.training import Scene, Training
 from voxsds.train.views import CameraSettings
 from voxsds.world.datasets import read_dataset
 from voxsds.world.maps import read_map
+from voxsds.world.poses import PoseLaw
 
 WARM_UP = 6  # steps, in which graphs are recorded
 LIMITS = {512: 45.0, 1024: 130.0}  # most milliseconds of a step on an H100, by pixels
@@ -61,6 +62,7 @@ def recipe(params: dict[str, Any], case: Case, steps: int) -> Recipe:
         read_value(params, "lr", float),
         replace(train, views=1, steps=steps + WARM_UP),
         read_section(params, "cameras", CameraSettings),
+        read_section(params, "poses", PoseLaw),
         read_section(params, "render", RenderSettings),
         replace(settings, resolution=case.px, **{name: getattr(case, name) for name in KNOBS}),
     )

@@ -12,9 +12,8 @@ from benchmarks.figures import Blocks, Figures
 from voxsds.files.params import read_params, read_section
 from voxsds.render.draw import draw_blocks
 from voxsds.report.sheet import PAPER, fit_text, to_bytes
-from voxsds.train.views import CameraSettings
 from voxsds.world.maps import read_map
-from voxsds.world.poses import orbit_pose
+from voxsds.world.poses import PoseLaw, orbit_pose
 
 SIDE, LABEL, GAP, COLUMNS = 112, 18, 8, 3  # pixels; runs in a row
 AZIMUTHS = (30.0, 120.0, 210.0, 300.0)  # degrees
@@ -39,7 +38,7 @@ def suite_sheet(runs: Sequence[Figures], worlds: Mapping[str, Blocks]) -> UInt8[
 
 def _strip(map_id: int, blocks: Blocks) -> UInt8[np.ndarray, "rows columns 3"]:
     world = read_map(Path(f"maps/{map_id}/map.json"))
-    law = read_section(read_params("params.yaml"), "cameras", CameraSettings).law
+    law = read_section(read_params("params.yaml"), "poses", PoseLaw)
     cameras = [
         orbit_pose(law, world.blocks.shape, world.frame, SIDE, azimuth, 28.0, 1.4) for azimuth in AZIMUTHS
     ]

@@ -1,28 +1,27 @@
 """Stage export: the trained grid as plain blocks in maps/<id>/map_optimized.json."""
 
-import argparse
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+from stages.running import run_stage
 from voxsds.blocks.limits import EditSettings, limits_of
 from voxsds.export.harden import ExportSettings, export_blocks
 from voxsds.files.disk import write_json
-from voxsds.files.params import read_params, read_section
+from voxsds.files.outputs import Outputs
+from voxsds.files.params import read_section
 from voxsds.grid.file import read_grid
 from voxsds.world.maps import read_map, with_blocks, write_map
 
-OUT = Path("out_local")
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    params = read_params(parser.parse_args().params)
+def main(params: dict[str, Any]) -> None:
+    """Writes the blocks of the trained grid within the limits of the edit."""
+    out = Outputs()
     settings = read_section(params, "export", ExportSettings)
     folder = Path(f"maps/{params['map_id']}")
     world = read_map(folder / "map.json")
-    trained = read_grid(OUT / "model")
+    trained = read_grid(out.model)
     limits = limits_of(read_section(params, "edit", EditSettings), world.blocks, world.palette)
     blocks, counts = export_blocks(trained.grid, trained.reach, world.blocks, settings, limits)
     print("export:", ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in asdict(counts).items()))
@@ -31,7 +30,7 @@ def main() -> None:
             f"warning: {counts.floating} blocks float: in the map too, or export.floating is keep",
             file=sys.stderr,
         )
-    write_json(OUT / "export" / "export.json", asdict(counts))
+    write_json(out.export_counts, asdict(counts))
     result = with_blocks(world, blocks)
     known = result.extra.get("metadata")
     metadata = {**(known if isinstance(known, dict) else {}), **trained.run}
@@ -40,7 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"export: {error}")
+    run_stage("export", main)

@@ -1,23 +1,21 @@
 """Stage gradcheck: stops the pipeline unless the right gradients reach the blocks of the map."""
 
-import argparse
-import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from stages.running import run_stage
 from voxsds.files.disk import write_json
-from voxsds.files.params import read_params, read_section
+from voxsds.files.outputs import Outputs
+from voxsds.files.params import read_section
 from voxsds.gradcheck.gate import GradcheckSettings, gate_verdict, gradcheck
 from voxsds.world.datasets import read_dataset
 from voxsds.world.maps import read_map
 
-OUT = Path("out_local")
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    params = read_params(parser.parse_args().params)
+def main(params: dict[str, Any]) -> None:
+    """Compares gradients with differences on one view, and the renderers with each other."""
+    out = Outputs()
     settings = read_section(params, "gradcheck", GradcheckSettings)
     dataset = params["map_id"]
     world = read_map(Path(f"maps/{dataset}/map.json"))
@@ -37,9 +35,9 @@ def main() -> None:
             for name, by_scene in report.backends.items()
         },
     }
-    write_json(OUT / "nv_diff_logs" / f"dataset_{dataset}_diff_log.json", log)
-    write_json(OUT / "gradcheck" / "metrics.json", report.metrics())
-    write_json(OUT / "gradcheck" / "gate.json", gate_verdict(report, settings))
+    write_json(out.gradcheck_log(dataset), log)
+    write_json(out.gradcheck_metrics, report.metrics())
+    write_json(out.gate, gate_verdict(report, settings))
     if not report.ok:
         raise ValueError("the gate is shut\n  " + "\n  ".join(report.failures))
     norms = report.gradient_test["gradient_norm_l2"], report.gradient_test["occupancy"]["gradient_norm_l2"]
@@ -47,7 +45,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"gradcheck: {error}")
+    run_stage("gradcheck", main)

@@ -3,7 +3,6 @@
 torchrun --nproc-per-node N -m stages.train shares each step's views out over N processes, a card each.
 """
 
-import argparse
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -12,11 +11,13 @@ from typing import Any
 
 import torch
 
+from stages.recipe import read_recipe
+from stages.running import run_stage
 from voxsds.blocks.limits import EditSettings, limits_of, prompted_parts
-from voxsds.files.params import read_params, read_section, read_value
+from voxsds.files.outputs import Outputs
 from voxsds.grid.file import GridFile, read_grid, read_outline, write_grid
 from voxsds.guidance.load import load_teacher
-from voxsds.guidance.teacher import Promptable, Teacher, TeacherSettings
+from voxsds.guidance.teacher import Promptable, Teacher
 from voxsds.guidance.words import prompt_warning
 from voxsds.train.checkpoint import (
     AlreadyTraining,
@@ -30,41 +31,22 @@ from voxsds.train.health import TrainingStopped
 from voxsds.train.log import RunLog
 from voxsds.train.memory import Load, free_bytes, tune_allocators
 from voxsds.train.processes import RankLost, Ranks, joined, own_device, processes_here
-from voxsds.train.recipe import Recipe, RenderSettings, TrainSettings
+from voxsds.train.recipe import Recipe
 from voxsds.train.restraint import restrain
 from voxsds.train.run import follow, keep
 from voxsds.train.training import Part, Scene, Training
-from voxsds.train.views import CameraSettings
 from voxsds.world.datasets import read_dataset
 
-OUT = Path("out_local")
-DETERMINING = ("seed", "lr", "prompt", "guidance", "cameras", "render", "train", "edit")
+OUT = Outputs()
+DETERMINING = ("seed", "lr", "prompt", "guidance", "poses", "cameras", "render", "train", "edit")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    params = read_params(parser.parse_args().params)
+def main(params: dict[str, Any]) -> None:
+    """Score distillation from random views, resumed where a killed run left off."""
     recipe = read_recipe(params)
     tune_allocators()
-    lock = Path("out_local/ckpt/outputs.lock")  # of this checkout's outputs, whatever the run
-    with joined() as ranks, hold(lock) if ranks.first else nullcontext():
+    with joined() as ranks, hold(OUT.lock) if ranks.first else nullcontext():
         train(params, recipe, Path(f"datasets/{params['map_id']}"), ranks)
-
-
-def read_recipe(params: dict[str, Any]) -> Recipe:
-    """The recipe that the parameters ask for; ValueError lists what is wrong with them."""
-    return Recipe(
-        read_value(params, "seed", int),
-        read_value(params, "lr", float),
-        read_section(params, "train", TrainSettings),
-        read_section(params, "cameras", CameraSettings),
-        read_section(params, "render", RenderSettings),
-        read_section(
-            read_value(params, "teachers", dict), params["guidance"], TeacherSettings, "params.yaml: teachers"
-        ),
-        read_section(params, "edit", EditSettings),
-    )
 
 
 def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -> None:
@@ -72,7 +54,7 @@ def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -
     require_room(recipe, device, ranks)
     with ranks.first_alone():
         teacher = load_teacher(recipe.teacher, params["prompt"], checkpoint_root() / "prompts", device)
-    start = read_grid(OUT / "grid", device)
+    start = read_grid(OUT.grid, device)
     restrain(start.grid, limits_of(recipe.edit, start.grid.blocks(), start.palette))
     parts = parts_of(recipe.edit, teacher, start)
     scene = Scene(start.palette, start.frame, read_dataset(dataset).cameras, parts)
@@ -86,10 +68,10 @@ def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -
     determining = {name: params[name] for name in DETERMINING} | {"teacher": asdict(recipe.teacher)}
     teacher_files = recipe.teacher.model, recipe.teacher.unet, recipe.teacher.lora, recipe.teacher.vae
     weights = [Path(p) for p in teacher_files if p]
-    inputs = [OUT / "grid", dataset / "metadata.json", *filter(Path.exists, weights)]
+    inputs = [OUT.grid, dataset / "metadata.json", *filter(Path.exists, weights)]
     run_id = fingerprint(determining, [*inputs, *imported_sources("voxsds")])
     with Checkpoint(checkpoint_root() / run_id) as checkpoint:
-        log = RunLog(OUT, {"prompt": params["prompt"], "steps": recipe.train.steps})
+        log = RunLog(OUT.root, {"prompt": params["prompt"], "steps": recipe.train.steps})
         keep(training, log, checkpoint)
         run = {
             "prompt": params["prompt"],
@@ -98,7 +80,7 @@ def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -
             "steps": training.step,
             **training.temperatures(),
         }
-        write_grid(OUT / "model", GridFile(training.grid, start.palette, start.frame, training.reach, run))
+        write_grid(OUT.model, GridFile(training.grid, start.palette, start.frame, training.reach, run))
         checkpoint.remove()
 
 
@@ -119,7 +101,7 @@ def parts_of(edit: EditSettings, teacher: Teacher, start: GridFile) -> list[Part
 
 def require_room(recipe: Recipe, device: str, ranks: Ranks) -> None:
     """ValueError, before anything large is read, where the memory of `device` is too small for the run."""
-    grid = read_outline(OUT / "grid")
+    grid = read_outline(OUT.grid)
     load = Load.of(recipe, grid.shape, grid.materials, grid.levels, torch.device(device), ranks.size)
     load.require(free_bytes(device, processes_here()), device)
 
@@ -135,7 +117,4 @@ def warn(prompt: str, teacher: Teacher, recipe: Recipe, start: GridFile) -> None
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError, AlreadyTraining, RankLost, TrainingStopped) as error:
-        sys.exit(f"train: {error}")
+    run_stage("train", main, AlreadyTraining, RankLost, TrainingStopped)

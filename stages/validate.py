@@ -1,7 +1,5 @@
 """Stage validate: is the exported world what the sentence says? Figures, pictures and a page."""
 
-import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,33 +8,33 @@ from typing import Any
 import torch
 from transformers.utils import logging
 
+from stages.running import run_stage
 from voxsds.blocks.limits import EditSettings, limits_of
 from voxsds.export.harden import ExportSettings, export_blocks
 from voxsds.files.disk import read_image, read_json, write_json
-from voxsds.files.params import read_params, read_section
+from voxsds.files.outputs import Outputs
+from voxsds.files.params import read_section
 from voxsds.gradcheck.gate import GradcheckSettings, gradient_test
 from voxsds.grid.file import read_grid
 from voxsds.report.gather import provenance, read_history, read_test_images
 from voxsds.report.page import Page, write_report
-from voxsds.train.views import CameraSettings
 from voxsds.validate.evaluator import Evaluator, distractor_captions
 from voxsds.validate.photographs import Photograph, chosen_views
 from voxsds.validate.validation import Run, ValidateSettings, validate
 from voxsds.world.datasets import Dataset, read_dataset
 from voxsds.world.maps import read_map
+from voxsds.world.poses import PoseLaw
 from voxsds.world.snapshots import read_worlds
 
-OUT = Path("out_local")
+OUT = Outputs()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    params = read_params(parser.parse_args().params)
+def main(params: dict[str, Any]) -> None:
+    """Figures, pictures and a page about the exported world."""
     logging.disable_progress_bar()
     settings = read_section(params, "validate", ValidateSettings)
-    law = read_section(params, "cameras", CameraSettings).law
-    log = read_json(OUT / "nv_diff_logs" / f"dataset_{params['map_id']}_diff_log.json")
+    law = read_section(params, "poses", PoseLaw)
+    log = read_json(OUT.gradcheck_log(params["map_id"]))
     run = load_run(params, read_section(params, "gradcheck", GradcheckSettings), log["gradient_test"])
     run = with_export(
         run, read_section(params, "edit", EditSettings), read_section(params, "export", ExportSettings)
@@ -50,32 +48,32 @@ def main() -> None:
         run=run,
         validation=validation,
         captions=1 + settings.distractors,
-        history=read_history(OUT / "logs" / "train.tsv"),
-        worlds=read_worlds(OUT / "logs" / "worlds"),
+        history=read_history(OUT.curves),
+        worlds=read_worlds(OUT.worlds),
         gradient_errors=log["errors"],
-        provenance=provenance([*maps, OUT / "model", Path(settings.evaluator)]),
+        provenance=provenance([*maps, OUT.model, Path(settings.evaluator)]),
         settings=params,
     )
-    write_report(OUT / "report", page)
+    write_report(OUT.report, page)
     print(*validation.verdicts, *validation.failures, sep="\n")
 
 
 def load_run(params: dict[str, Any], gradcheck: GradcheckSettings, gradients: dict[str, Any]) -> Run:
     """All that the earlier stages left, and the gradient test on the trained grid."""
     world, dataset = Path(f"maps/{params['map_id']}"), read_dataset(f"datasets/{params['map_id']}")
-    trained, view = read_grid(OUT / "model"), dataset.cameras[gradcheck.view]
+    trained, view = read_grid(OUT.model), dataset.cameras[gradcheck.view]
     test = gradient_test(trained.grid, trained.palette, trained.frame, view, gradcheck)
-    write_json(OUT / "nv_diff_logs" / "final_gradient_test.json", {"gradient_test": test})
+    write_json(OUT.final_gradient_test, {"gradient_test": test})
     return Run(
         prompt=params["prompt"],
         before=read_map(world / "map.json"),
         after=read_map(world / "map_optimized.json"),
         trained=trained,
         dataset=dataset.cameras,
-        test_images=read_test_images(OUT / "test_imgs"),
+        test_images=read_test_images(OUT.test_images),
         gradients_before=gradients,
         gradients_after=test,
-        facts=read_json(OUT / "logs" / "metrics.json"),
+        facts=read_json(OUT.train_metrics),
         photographs=photographs(dataset),
     )
 
@@ -85,7 +83,7 @@ def with_export(run: Run, edit: EditSettings, export: ExportSettings) -> Run:
     initial, trained = run.before.blocks, run.trained
     limits = limits_of(edit, initial, run.before.palette)
     untidied, _ = export_blocks(trained.grid, trained.reach, initial, export.untidied, limits)
-    counts = read_json(OUT / "export" / "export.json")
+    counts = read_json(OUT.export_counts)
     return replace(run, limits=limits, untidied=untidied, export_counts=counts)
 
 
@@ -99,7 +97,4 @@ def photographs(dataset: Dataset) -> Sequence[Photograph]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(f"validate: {error}")
+    run_stage("validate", main)

@@ -86,7 +86,7 @@ def r_precision(
 
 
 def variants(attributes: Attributes, what: str) -> list[Attributes]:
-    """The same world with every other value of one attribute; the true one first."""
+    """Attributes that differ from these in one value, for every other value of it; the true one first."""
     first = attributes.structures[0] if attributes.structures else None
     match what:
         case "biome":

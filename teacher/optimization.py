@@ -1,4 +1,4 @@
-"""What the three trainings share: a step, the clock, the learning rate, averages, several processes."""
+"""Parts that the three trainings share: a step, the clock, the learning rate, averages, several processes."""
 
 import argparse
 import math
@@ -123,7 +123,7 @@ class Gradients:
 
 @dataclass(frozen=True)
 class Descent:
-    """How weights move: AdamW (Loshchilov & Hutter 2019) with a learning rate that warms up and falls."""
+    """Descent by AdamW (Loshchilov & Hutter 2019) with a learning rate that warms up and falls."""
 
     lr: float
     weight_decay: float
@@ -203,7 +203,7 @@ def _synchronise() -> None:
 
 
 def training_arguments(description: str | None) -> argparse.Namespace:
-    """Where the renders are, where the model goes, and which settings to train it with."""
+    """Paths of the renders and of the model, and the settings to train it with."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -81,7 +81,7 @@ class Job(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What is said of a world, and renders of its softened version, for some."""
+    """Facts about a world, its views, and renders of its softened version, for some."""
 
     facts: dict
     towards: Float[np.ndarray, "views 3"]  # to the cameras

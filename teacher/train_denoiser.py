@@ -175,7 +175,7 @@ def new_scheduler() -> DDIMScheduler:
 
 
 def known_words(data: CaptionedRenders) -> str:
-    """All words of the captions, one a line."""
+    """Words of the captions, one a line."""
     words = {
         word.strip(",.") for wordings in data.captions for wording in wordings for word in wording.split()
     }

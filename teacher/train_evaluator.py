@@ -93,7 +93,7 @@ def contrastive_loss(
 
 
 def meanings(canonical: list[str]) -> Int[Tensor, " worlds"]:
-    """The same number for the same canonical caption."""
+    """Numbers of the canonical captions: equal ones have equal numbers."""
     numbers = {caption: i for i, caption in enumerate(dict.fromkeys(canonical))}
     return torch.tensor([numbers[caption] for caption in canonical])
 

@@ -16,7 +16,7 @@ from benchmarks.runs import Job, Outcome, run
 from benchmarks.store import Store
 from benchmarks.suite import suite_jobs
 from benchmarks.suite_sheet import suite_sheet
-from stages.train import read_recipe
+from stages.recipe import read_recipe
 from tests.helpers.small_run import FRAME, LAW, SHAPE, grassland
 from voxsds.blocks.counts import EditCounts, count_edits
 from voxsds.captions.sentences import known_words, words

@@ -12,6 +12,7 @@ import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from runpy import run_module
 
 import pytest
 
@@ -121,7 +122,7 @@ def test_a_script_that_is_not_run_has_the_flags_of_the_page(
 ) -> None:
     monkeypatch.setattr(sys, "argv", [module, "--help"])
     with pytest.raises(SystemExit) as ended:
-        import_module(module).main()
+        run_module(module, run_name="__main__")
     assert ended.value.code == 0
     assert set(flags) <= set(re.findall(r"--[\w-]+", capsys.readouterr().out))
 

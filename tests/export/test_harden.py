@@ -16,6 +16,7 @@ from voxsds.blocks.neighbours import components, floating
 from voxsds.blocks.settle import sealed_holes
 from voxsds.blocks.surface import visible
 from voxsds.export.harden import ExportSettings, export_blocks
+from voxsds.files.params import read_params
 from voxsds.grid.file import GridFile, read_grid, write_grid
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.render.draw import draw_blocks
@@ -157,7 +158,7 @@ def run_stages(folder, monkeypatch) -> bytes:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["stage"])
     for stage in (init_grid, train, export_stage):
-        stage.main()
+        stage.main(read_params("params.yaml"))
     return (folder / "maps/1/map_optimized.json").read_bytes()
 
 
@@ -170,7 +171,7 @@ def test_the_stages_keep_to_the_limits_of_params(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "a")
     monkeypatch.setattr(sys, "argv", ["stage"])
     for stage in (init_grid, train, export_stage):
-        stage.main()
+        stage.main(read_params("params.yaml"))
     start, result = (read_map(f"maps/1/{name}.json").blocks for name in ("map", "map_optimized"))
     drawn = read_grid(Path("out_local/model")).grid.blocks()  # the training kept to the limits too
     assert 0 < (result != start).sum() <= 40

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.train import read_recipe
+from stages.recipe import read_recipe
 from teacher.worlds.world import build
 from tests.helpers.oracles import LIT, normal
 from tests.helpers.teachers import PROMPT, teacher_settings

@@ -81,7 +81,8 @@ def recipe(
         seed,
         lr,
         TrainSettings(**{**knobs, **train}),
-        CameraSettings(*cameras, jitter_blocks=1.0, jitter_degrees=2.0, law=LAW),
+        CameraSettings(*cameras, jitter_blocks=1.0, jitter_degrees=2.0),
+        LAW,
         RenderSettings("auto", 0.05),
         teacher or teacher_settings(),
     )

@@ -14,6 +14,7 @@ import torch
 
 from stages import init_grid
 from tests.helpers.workspace import ROOT, make_workspace, params
+from voxsds.files.params import read_params
 from voxsds.train.checkpoint import (
     AlreadyTraining,
     Checkpoint,
@@ -36,7 +37,7 @@ def workspace(tmp_path, monkeypatch):
     make_workspace(tmp_path, values)
     for package in ("voxsds", "stages"):  # a copy: the fingerprint must not change with an edit meanwhile
         shutil.copytree(ROOT / package, tmp_path / package)
-    init_grid.main()
+    init_grid.main(read_params("params.yaml"))
     return tmp_path
 
 

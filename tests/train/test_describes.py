@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.cases import read_cases, with_overrides
-from stages.train import read_recipe
+from stages.recipe import read_recipe
 from tests.helpers.edit import house_on_grass, recipe, tower_on_snow, training
 from tests.helpers.oracles import LIT, latents_of, views, world
 from voxsds.blocks.limits import EVERYTHING

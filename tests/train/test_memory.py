@@ -15,6 +15,7 @@ from stages import train as train_stage
 from tests.helpers import teachers
 from tests.helpers.edit import SHAPE, house_on_grass, teacher_settings
 from tests.helpers.workspace import ROOT, make_workspace, params
+from voxsds.files.params import read_params
 from voxsds.grid.file import GridFile, read_outline, write_grid
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.load import needs_of
@@ -148,10 +149,10 @@ def test_the_stage_refuses_before_it_starts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["stage"])
     make_workspace(tmp_path, params())
-    init_grid.main()
+    init_grid.main(read_params("params.yaml"))
     monkeypatch.setattr(train_stage, "free_bytes", lambda device, processes: 1_000_000)
     with pytest.raises(
         ValueError, match="training 20 x 16 x 20 voxels takes about 0.00[0-9]+ GB, and 0.001 GB are free"
     ):
-        train_stage.main()
+        train_stage.main(read_params("params.yaml"))
     assert not (tmp_path / "out_local/logs").exists()

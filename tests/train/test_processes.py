@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from stages import init_grid
 from stages import train as train_stage
 from tests.helpers.workspace import ROOT, make_workspace, params
+from voxsds.files.params import read_params
 from voxsds.train.processes import ALONE, Ranks, joined, own_device
 
 STEPS = 40
@@ -31,7 +32,7 @@ def workspace(folder: Path, monkeypatch, **train) -> Path:
     monkeypatch.delenv("VOXSDS_CKPT_DIR", raising=False)
     knobs = dict(steps=STEPS, views=3, probe_every=20, image_every=20, checkpoint_every=9)
     make_workspace(folder, params(**{**knobs, **train}))
-    init_grid.main()
+    init_grid.main(read_params("params.yaml"))
     return folder
 
 
@@ -64,7 +65,7 @@ def rows(folder: Path) -> list[dict]:
 @pytest.mark.slow
 def test_two_processes_make_the_run_of_one_through_two_kills(tmp_path, monkeypatch):
     alone = workspace(tmp_path / "alone", monkeypatch)
-    train_stage.main()
+    train_stage.main(read_params("params.yaml"))
     shared = workspace(tmp_path / "shared", monkeypatch)
 
     code, errors = interrupted(shared, rank=1, number=signal.SIGKILL, steps=12)

@@ -25,7 +25,7 @@ def count_edits(
     before: Integer[np.ndarray, "X Y Z"],  # material ids, 0 = air
     after: Integer[np.ndarray, "X Y Z"],
 ) -> EditCounts:
-    """How `before` became `after`."""
+    """Counts the cells by which `before` became `after`."""
     was, is_now = before != AIR, after != AIR
     return EditCounts(
         added=int((~was & is_now).sum()),

@@ -1,4 +1,4 @@
-"""What an edit may touch: a part of the world, some materials, so many blocks.
+"""Limits of an edit: a part of the world, some materials, so many blocks.
 
 `EditSettings` is what a person writes; `limits_of` turns it into the cells and materials of one map. The
 limits act twice: `restrain` keeps the training from moving what must not move, so that nothing is built
@@ -43,7 +43,7 @@ class Box:
 
 @dataclass(frozen=True)
 class EditSettings:
-    """How far an edit may go. `EVERYTHING` sets no limit."""
+    """Limits as a person writes them. `EVERYTHING` sets none."""
 
     region: tuple[Box, ...] | None  # nothing outside these boxes changes; None: everywhere
     lock: tuple[str, ...]  # blocks that the map has of these materials stay
@@ -98,14 +98,14 @@ class Limits:
         return bool((unchanged | (self.free[cells] & self.materials[materials])).all())
 
     def excess(self, blocks: Blocks, initial: Blocks) -> int:
-        """How many cells break a limit, those over the budget counted."""
+        """Number of cells that break a limit, those over the budget counted."""
         broken = int(self.broken(blocks, initial).sum())
         changed = int((blocks != initial).sum())
         return max(broken, 0 if self.max_blocks is None else changed - self.max_blocks)
 
 
 def no_limits(shape: tuple[int, ...], materials: int) -> Limits:
-    """Those of `EVERYTHING`."""
+    """Limits that allow every change: those of `EVERYTHING`."""
     return Limits(np.ones(shape, dtype=bool), np.ones(materials, dtype=bool), None)
 
 

@@ -1,4 +1,4 @@
-"""Which voxels touch at a face."""
+"""Voxels that touch at a face: neighbours, free faces, groups, and what floats."""
 
 from collections.abc import Iterator
 
@@ -48,23 +48,8 @@ def components(mask: Mask) -> Iterator[Group]:
 def floating(blocks: Integer[np.ndarray, "X Y Z"]) -> Bool[np.ndarray, "X Y Z"]:
     """The blocks that no chain of face neighbours joins to the lowest layer that holds a block."""
     solid = blocks != AIR
-    supported = np.zeros_like(solid)
     layers = np.flatnonzero(solid.any(axis=(0, 2)))
     if len(layers) == 0:
-        return supported
-    supported[:, layers[0], :] = solid[:, layers[0], :]
-    count = -1
-    while (grown := int(supported.sum())) != count:
-        count = grown
-        _spread(supported, solid)
-    return solid & ~supported
-
-
-def _spread(supported: Bool[np.ndarray, "X Y Z"], solid: Bool[np.ndarray, "X Y Z"]) -> None:
-    """One sweep along each axis in both directions, in place; carries support along whole runs."""
-    for axis in range(3):
-        s, b = np.moveaxis(supported, axis, 0), np.moveaxis(solid, axis, 0)
-        for i in range(1, len(s)):
-            s[i] |= s[i - 1] & b[i]
-        for i in range(len(s) - 2, -1, -1):
-            s[i] |= s[i + 1] & b[i]
+        return solid
+    labels, _ = ndimage.label(solid)  # pyright: ignore[reportGeneralTypeIssues]
+    return solid & ~np.isin(labels, labels[:, layers[0]])

@@ -1,4 +1,4 @@
-"""What is tidied after the training: floating parts, holes one voxel wide; speckles have their own module.
+"""Tidying of floating parts and of holes one voxel wide; speckles have their own module.
 
 Every function changes `blocks` in place, within the limits of the edit, and says how much. What cannot be
 settled within the limits still floats; `undo_floating` then takes back the changes that made it so.
@@ -22,7 +22,7 @@ Change = tuple[Group, np.ndarray]  # cells, and the material that each gets
 
 @dataclass(frozen=True)
 class Settling:
-    """What happens to groups of blocks that float, by their size and height."""
+    """Treatment of groups of blocks that float, by their size and height."""
 
     crumb_blocks: int  # groups of up to this many blocks are dropped
     support_gap: int  # larger groups that hang up to this high over something are joined to it
@@ -31,7 +31,7 @@ class Settling:
 
 @dataclass(frozen=True)
 class Settled:
-    """How many groups were dropped, propped and let fall, and how many blocks that took."""
+    """Numbers of groups that were dropped, propped and let fall, and of the blocks that took."""
 
     groups_dropped: int = 0
     blocks_dropped: int = 0

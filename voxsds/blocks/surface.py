@@ -24,7 +24,7 @@ def visible(blocks: Blocks) -> Mask:
 
 
 def neighbours(mask: Mask) -> Int[np.ndarray, "X Y Z"]:
-    """How many of the 26 voxels around each are in `mask`."""
+    """Number of the 26 voxels around each that are in `mask`."""
     total = np.pad(mask, 1).astype(np.int64)
     for axis in range(3):
         total = np.roll(total, 1, axis) + total + np.roll(total, -1, axis)

@@ -1,4 +1,4 @@
-"""What noise leaves is tidied: of blocks at the export, of the grid itself in the last steps of a training.
+"""Tidying of what noise leaves: at the export, and in the last steps of a training.
 
 Noise makes sure of single voxels that nothing holds, and of holes one voxel wide. Taken away only at the
 export, they are seen in the trained grid and missing in the blocks.
@@ -19,7 +19,7 @@ Blocks = Integer[np.ndarray, "X Y Z"]
 
 @dataclass(frozen=True)
 class Tidying:
-    """Which steps are taken."""
+    """Steps of the tidying, and their limits."""
 
     floating: Literal["drop", "settle", "keep"]  # what becomes of groups that did not float before
     settling: Settling  # for "settle"
@@ -32,7 +32,7 @@ WHOLE = Tidying("settle", Settling(crumb_blocks=8, support_gap=3, stray_blocks=6
 
 @dataclass(frozen=True)
 class Tidied:
-    """What was done."""
+    """Counts of what the tidying did."""
 
     settled: Settled
     holes_filled: int

@@ -33,7 +33,7 @@ LOOK_SIZE = 32  # pixels of the images that this is tried with
 
 @dataclass(frozen=True)
 class CaptureSettings:
-    """How many views of which kind."""
+    """Numbers of views of each kind, and their size."""
 
     orbit: int
     walk: int

@@ -1,4 +1,4 @@
-"""Where the report is, and its headline numbers, for a terminal.
+"""Headline numbers of the report and its path, for a terminal.
 
 python -m voxsds.cli.headline out_local/report
 """

@@ -1,4 +1,4 @@
-"""What commands print: text in columns for people, JSON for programs."""
+"""Output of the commands: text in columns for people, JSON for programs."""
 
 import sys
 from collections.abc import Sequence

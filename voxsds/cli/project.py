@@ -56,11 +56,11 @@ def map_file(map_id: str, optimized: bool) -> Path:
 
 
 def pose_law() -> Any:
-    """cameras.law, the PoseLaw that the teacher's images were taken by."""
+    """The section `poses`: the PoseLaw that the teacher's images were taken by."""
     from voxsds.files.params import read_params, read_section
-    from voxsds.train.views import CameraSettings
+    from voxsds.world.poses import PoseLaw
 
-    return read_section(read_params(PARAMS), "cameras", CameraSettings).law
+    return read_section(read_params(PARAMS), "poses", PoseLaw)
 
 
 def teachers() -> tuple[dict[str, Any], str]:

@@ -1,4 +1,4 @@
-"""Which changes to keep where only so many blocks may change."""
+"""Choice of the changes to keep where only so many blocks may change."""
 
 import heapq
 
@@ -20,7 +20,7 @@ def importance(
     blocks: Blocks,
     initial: Blocks,
 ) -> Float[np.ndarray, "X Y Z"]:
-    """How much each change matters: how well it is seen times how clearly the training decided it.
+    """Importance of each change: how well it is seen times how clearly the training decided it.
 
     The decision is a difference of logits: of a block against none where one came or went, of the new
     material against the old where one was repainted. What nobody sees, or what could as well have come

@@ -22,7 +22,7 @@ Reach = Float[torch.Tensor, "X Y Z"]  # best transmittance with which any ray of
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """What becomes a block, and how the result is tidied."""
+    """Threshold of a block, and the tidying of the result."""
 
     threshold: float  # occupancy over which a voxel is a block
     seen_reach: float  # light that must have arrived at a voxel in some view for its change to count
@@ -40,13 +40,13 @@ class ExportSettings:
 
     @property
     def untidied(self) -> "ExportSettings":
-        """The same without any cleanup."""
+        """These settings without any clean-up."""
         return replace(self, floating="keep", fill_holes=False, repaint_speckles=False)
 
 
 @dataclass(frozen=True)
 class ExportCounts:
-    """What was done to the thresholded grid."""
+    """Counts of what was done to the thresholded grid."""
 
     blocks: int  # in the result
     changed: int  # cells of the result that are not as in the map

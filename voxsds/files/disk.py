@@ -70,7 +70,7 @@ def write_json(path: Path | str, obj: Any, indent: int | None = 1) -> None:
 
 
 def to_json(obj: Any, indent: int | None = 1, where: str = "JSON") -> str:
-    """What `write_json` writes, without the last line end."""
+    """Text that `write_json` writes, without the last line end."""
     separators = (",", ":") if indent is None else None
     try:
         return json.dumps(
@@ -95,7 +95,7 @@ def _plain(value: Any) -> Any:
 
 
 def _nonfinite(obj: Any, place: str = "") -> Iterator[str]:
-    """Where in nested dicts, lists and arrays the numbers are that are not finite."""
+    """Places of the numbers that are not finite, in nested dicts, lists and arrays."""
     obj = obj.tolist() if isinstance(obj, np.generic | np.ndarray) else obj
     if isinstance(obj, float) and not math.isfinite(obj):
         yield place or "the root"

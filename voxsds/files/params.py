@@ -29,6 +29,14 @@ def read_params(path: Path | str) -> dict[str, Any]:
     return params
 
 
+def read_whole(params: dict[str, Any], cls: type[T], where: str = "params.yaml") -> T:
+    """Reads the whole of `params` as an instance of the dataclass `cls`; ValueError lists all problems."""
+    problems: list[str] = []
+    value = _convert(params, cls, "", problems)
+    _raise(problems, where)
+    return value
+
+
 def read_section(params: dict[str, Any], name: str, cls: type[T], where: str = "params.yaml") -> T:
     """Section `name` of `params` as an instance of the dataclass `cls`; ValueError lists all problems.
 
@@ -45,9 +53,13 @@ def read_value(params: dict[str, Any], name: str, kind: type[T], where: str = "p
         value = _BAD
     else:
         value = _convert(params[name], kind, name, problems)
+    _raise(problems, where)
+    return value  # type: ignore[return-value]  # _convert gives a `kind` where it adds no problem
+
+
+def _raise(problems: list[str], where: str) -> None:
     if problems:
         raise ValueError("\n".join(f"{where}: {problem}" for problem in problems))
-    return value  # type: ignore[return-value]  # _convert gives a `kind` where it adds no problem
 
 
 def _convert(value: Any, kind: Any, place: str, problems: list[str]) -> Any:
@@ -73,20 +85,21 @@ def _dataclass(value: Any, cls: Any, place: str, problems: list[str]) -> Any:
         return _mistyped(value, "a section of keys and values", place, problems)
     known: dict[str, Field] = {field.name: field for field in fields(cls) if field.init}
     hints, found, before = get_type_hints(cls), {}, len(problems)
+    prefix = f"{place}." if place else ""  # the whole file has no name of its own
     for key, item in value.items():
         if key in known:
-            found[key] = _convert(item, hints[key], f"{place}.{key}", problems)
+            found[key] = _convert(item, hints[key], f"{prefix}{key}", problems)
         else:
-            problems.append(f"{place}.{key} is unknown; remove it{_hint(key, known)}")
+            problems.append(f"{prefix}{key} is unknown; remove it{_hint(key, known)}")
     for key, field in known.items():
         if key not in value and field.default is MISSING and field.default_factory is MISSING:
-            problems.append(f"{place}.{key} is missing; add it ({_named(hints[key])})")
+            problems.append(f"{prefix}{key} is missing; add it ({_named(hints[key])})")
     if len(problems) > before:
         return _BAD
     try:
         return cls(**found)
     except ValueError as error:
-        problems.append(f"{place}: {error}")
+        problems.append(f"{place}: {error}" if place else str(error))
         return _BAD
 
 

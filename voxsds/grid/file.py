@@ -25,7 +25,7 @@ from voxsds.world.palette import Palette
 
 @dataclass(frozen=True, eq=False)
 class GridFile:
-    """All that is needed to draw a grid, to train it further or to export it."""
+    """A grid with palette, frame and reach: enough to draw it, to train it further or to export it."""
 
     grid: DifferentiableVoxelGrid
     palette: Palette
@@ -64,7 +64,7 @@ def write_grid(folder: Path, saved: GridFile) -> None:
 
 @dataclass(frozen=True)
 class Outline:
-    """What can be said of a grid on disk without reading its tensors."""
+    """Sizes of a grid on disk, known without reading its tensors."""
 
     shape: tuple[int, int, int]
     materials: int  # air counted
@@ -72,7 +72,7 @@ class Outline:
 
 
 def read_outline(folder: Path) -> Outline:
-    """That of the grid in `folder`; ValueError where there is none."""
+    """Outline of the grid in `folder`; ValueError where there is none."""
     description, path = read_json(folder / "grid.json"), folder / "grid.safetensors"
     try:
         with safe_open(path, "pt") as file:

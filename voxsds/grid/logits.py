@@ -23,7 +23,7 @@ from voxsds.world.palette import AIR
 
 @dataclass(frozen=True)
 class GridSettings:
-    """How the logits of a world are made up."""
+    """Initial logits of a world, and the strides of its residuals."""
 
     levels: tuple[int, ...] | None  # strides of the residuals; (1,) is a plain grid; None: see `levels_of`
     initial_logit: float  # of the occupancy: + in blocks, - in empty voxels
@@ -155,7 +155,7 @@ class DifferentiableVoxelGrid(nn.Module):
         return logits if self.free is None else torch.where(self.free, logits, initial)
 
     def field(self, occupancy_temperature: float, material_temperature: float) -> Field:
-        """What the renderer draws, differentiable in all residuals.
+        """Opacity and materials as the renderer draws them, differentiable in all residuals.
 
         1 - p_air is taken as sigma(logsumexp(solid logits) - air logit), which cannot round to a
         division of zero by zero however sure of air the grid is.

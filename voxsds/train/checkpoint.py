@@ -19,6 +19,7 @@ from typing import IO, Any
 import torch
 
 from voxsds.files.disk import atomic_path
+from voxsds.files.outputs import Outputs
 
 
 class AlreadyTraining(Exception):
@@ -29,7 +30,7 @@ def checkpoint_root() -> Path:
     """Where the states of all runs are kept."""
     if folder := os.environ.get("VOXSDS_CKPT_DIR"):
         return Path(folder)
-    return Path(os.environ.get("DVC_ROOT", ".")) / "out_local" / "ckpt"
+    return Path(os.environ.get("DVC_ROOT", ".")) / Outputs().checkpoints
 
 
 def fingerprint(params: dict[str, Any], inputs: Iterable[Path]) -> str:

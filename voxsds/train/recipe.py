@@ -7,6 +7,7 @@ from voxsds.blocks.limits import EVERYTHING, EditSettings
 from voxsds.guidance.teacher import TeacherSettings
 from voxsds.train.schedules import StepDecay
 from voxsds.train.views import CameraSettings
+from voxsds.world.poses import PoseLaw
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class Recipe:
     lr: float
     train: TrainSettings
     cameras: CameraSettings
+    poses: PoseLaw
     render: RenderSettings
     teacher: TeacherSettings
     edit: EditSettings = EVERYTHING  # the loop knows `preserve` only; for the rest see `edit.restrain`

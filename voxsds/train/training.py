@@ -127,7 +127,9 @@ class Training:
         self.guidance = Linear(*recipe.teacher.guidance, steps=self._soft_steps)
         self.camera_draws = np.random.default_rng([recipe.seed, 0])
         self.timestep_draws, self.noise_draws = _generator(recipe.seed, 1), _generator(recipe.seed, 2)
-        self.source = ViewSource(recipe.cameras, scene.cameras, grid.shape, scene.frame, teacher.resolution)
+        self.source = ViewSource(
+            recipe.cameras, recipe.poses, scene.cameras, grid.shape, scene.frame, teacher.resolution
+        )
         self.lit = torch.as_tensor(lit_faces(scene.palette)).to(grid.initial_occupancy)
         self.probe_rays = self._rays(self.source.spread(PROBE_VIEWS))
         self.judge = _judge(teacher)

@@ -18,10 +18,9 @@ class CameraSettings:
 
     dataset: float  # the dataset's views as they are
     jittered: float  # moved and turned a little
-    orbit: float  # drawn from `law`
+    orbit: float  # drawn from the law of poses
     jitter_blocks: float  # at most, along each axis
     jitter_degrees: float  # at most, left or right and up or down; the horizon stays level
-    law: PoseLaw  # the one that the teacher's images were taken by
 
     def __post_init__(self) -> None:
         """ValueError where there is nothing to draw from."""
@@ -65,6 +64,7 @@ class ViewSource:
     """Draws the views of training steps, square, at the teacher's resolution."""
 
     settings: CameraSettings
+    law: PoseLaw  # the one that the teacher's images were taken by
     cameras: Sequence[Camera]  # of the dataset
     shape: tuple[int, int, int]
     frame: Frame
@@ -76,7 +76,7 @@ class ViewSource:
         shares = np.array([s.dataset, s.jittered, s.orbit])
         kind = rng.choice(3, p=shares / shares.sum())
         if kind == 2:
-            return sample_pose(s.law, self.shape, self.frame, self.size, rng), ORBIT
+            return sample_pose(self.law, self.shape, self.frame, self.size, rng), ORBIT
         index = int(rng.integers(len(self.cameras)))
         camera = self.cameras[index].resized(self.size, self.size)
         if kind == 1:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a grid stands in the world: grid = (world_x / s + cx, world_y / s, world_z / s + cz)."""
+    """Place of a grid in the world: grid = (world_x / s + cx, world_y / s, world_z / s + cz)."""
 
     center: tuple[float, float]  # (cx, cz), grid coordinates of the world's vertical axis
     scale: float = 2.0  # s, world units per block
@@ -42,7 +42,7 @@ class Camera:
         return -self.view[:3, :3].T @ self.view[:3, 3]
 
     def resized(self, width: int, height: int) -> "Camera":
-        """The same pose and vertical field of view on another pixel grid (square pixels)."""
+        """This pose and vertical field of view on another pixel grid (square pixels)."""
         projection = self.projection.copy()
         projection[0, 0] = projection[1, 1] * height / width
         return replace(self, projection=projection, width=width, height=height)

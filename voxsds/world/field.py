@@ -1,4 +1,4 @@
-"""What the renderer draws: how opaque each voxel is, and of what it is made."""
+"""Fields, which the renderer draws: the opacity of each voxel, and its shares of materials."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ def is_large(shape: tuple[int, ...]) -> bool:
 
 
 def confined(field: Field, cells: Bool[Tensor, "X Y Z"]) -> Field:
-    """The same field, of which only `cells` get a gradient."""
+    """`field` with a gradient in `cells` alone."""
     opacity, material = field
     return Field(
         torch.where(cells, opacity, opacity.detach()),

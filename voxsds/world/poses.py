@@ -1,4 +1,4 @@
-"""Where views are taken from: one law for the teacher's data and for the optimisation."""
+"""Poses of views: one law for the teacher's data and for the optimisation."""
 
 from dataclasses import dataclass
 

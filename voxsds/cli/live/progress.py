@@ -1,4 +1,4 @@
-"""Where a training stands, read from what it has logged so far, also while it writes."""
+"""Progress of a training, read from its log so far, also while it writes."""
 
 import json
 import time

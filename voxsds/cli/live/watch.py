@@ -53,7 +53,7 @@ def duration(seconds: float) -> str:
 
 
 def now_html(progress: Progress | None) -> str:
-    """What changes on the page."""
+    """HTML of the part of the page that changes."""
     return _template("watch_now.html.j2").render(
         run=progress,
         charts=charts(progress.history) if progress and progress.done else [],
