@@ -53,8 +53,6 @@ def variants(seed: int) -> dict[str, Recipe]:
         "no penalty": run(penalties=dict.fromkeys(PENALTIES, 0.0)),
         "patchwork without a limit": run(patchwork_limit=None),
         "patchwork up to 1.2": run(patchwork_limit=1.2),
-        "straight through in the last fifth": run(straight_through=0.2),
-        "hard in the last fifth": run(hard_phase=0.2),
         "cold": run(occupancy_temperature=Span(1.0, 0.02), material_temperature=Span(2.0, 0.05)),
     }
 
@@ -81,7 +79,7 @@ def measured(rules: Recipe, export: ExportSettings) -> dict[str, float]:
     }
     got = draw_blocks(result, DEFAULT_PALETTE, FRAME, HELD_OUT)
     with torch.no_grad():
-        soft = draw(run.grid.field(**run.temperatures()), DEFAULT_PALETTE, FRAME, HELD_OUT)
+        soft = draw(run.grid.field(**run.now.temperatures), DEFAULT_PALETTE, FRAME, HELD_OUT)
     return {
         **{name: float(share.mean()) for name, share in right.items()},
         "target_db": psnr(got, draw_blocks(target, DEFAULT_PALETTE, FRAME, HELD_OUT)),

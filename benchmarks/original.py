@@ -72,10 +72,10 @@ class Original:
             self._step(run)
 
     def _step(self, run: Training) -> None:
-        teacher: Any = run.teacher
+        teacher: Any = run.critic.teacher
         camera, _ = run.source.draw(run.camera_draws)
-        rays = run._rays([camera])
-        images = nearest_faces(run.field(), run.lit, rays, self.backend)
+        rays = run.drawing.rays([camera])
+        images = nearest_faces(run.field(), run.drawing.lit, rays, self.backend)
         mean = self.vae.encode(images * 2 - 1).latent_dist.mean
         latents = mean * self.vae.config.scaling_factor
         t = torch.tensor([499], device=latents.device)

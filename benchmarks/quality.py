@@ -45,6 +45,10 @@ WAYS = (  # key of a summary, form
     ("speckle", ".1%"),
     ("seconds", ".0f"),
 )
+REJECTED = {  # name of a result whose code has been removed: what was tried
+    "hard-phase": "the last fifth draws plain blocks, single flips of which are judged by the exact gradient",
+    "straight-through": "the last fifth draws plain blocks, which move by the gradient of the soft grid",
+}
 COLUMNS = (
     "recipe",
     "runs",
@@ -61,14 +65,17 @@ COLUMNS = (
 
 
 def write_page(page: Path, folder: Path, known: Mapping[str, Ablation]) -> None:
-    """The table of all results in `folder`, in the order of ablations.yaml; ValueError without any."""
+    """Writes the table of all results in `folder`, in the order of ablations.yaml, then `REJECTED` ones and
+    others by name; ValueError without any."""
     found = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
     if not found:
         raise ValueError(f"{folder} holds no results; run python -m benchmarks.ablations first")
-    names = [*(name for name in known if name in found), *(name for name in found if name not in known)]
+    ideas = {name: ablation.idea for name, ablation in known.items()}
+    ideas |= {name: f"{idea} (removed)" for name, idea in REJECTED.items()}
+    names = [*(name for name in ideas if name in found), *(name for name in found if name not in ideas)]
     suite = read_json(path) if (path := folder.parent / "suite.json").is_file() else None
     shipped = main_runs(suite) if suite else []
-    rows = [row(known[name].idea if name in known else name, found[name], shipped) for name in names]
+    rows = [row(ideas.get(name, name), found[name], shipped) for name in names]
     machines = sorted({machine_line(content["machine"]) for content in found.values()})
     lines = [HEAD, *table(COLUMNS, rows), "", *(f"Machine: {line}" for line in machines), ""]
     if suite:

@@ -82,7 +82,7 @@ def run(job: Job, device: str) -> Outcome:
     grid, reach = training.grid.cpu(), training.reach.cpu()
     settings = read_section(params, "export", ExportSettings)
     blocks, counts = export_blocks(grid, reach, world.blocks, settings, limits)
-    trained = GridFile(grid, training.scene.palette, world.frame, reach, training.temperatures())
+    trained = GridFile(grid, training.scene.palette, world.frame, reach, training.now.temperatures)
     facts["export"] = {name: value for name, value in vars(counts).items() if value}
     return Outcome({**_measured(params, job.case, world, blocks, trained), **facts}, blocks)
 

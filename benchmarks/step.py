@@ -128,7 +128,7 @@ def timed_steps(run: Training, device: str, steps: int) -> dict[str, Any]:
 
 def arithmetic(unet: nn.Module, vae: nn.Module, run: Training, rows: int) -> dict[str, float]:
     """TFLOP of a step's networks: one forward of the UNet over `rows`, the encoder's forward and backward."""
-    teacher: Any = run.teacher
+    teacher: Any = run.critic.teacher
     side, device = teacher.resolution // teacher.autoencoder.factor, teacher.device
     noisy = torch.randn(rows, 4, side, side, device=device, dtype=teacher.unet.dtype)
     given = teacher.conditioning.batch(1, noisy.dtype, 2 - rows)

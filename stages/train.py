@@ -27,6 +27,7 @@ from voxsds.train.checkpoint import (
     hold,
     imported_sources,
 )
+from voxsds.train.critic import Part
 from voxsds.train.health import TrainingStopped
 from voxsds.train.log import RunLog
 from voxsds.train.memory import Load, free_bytes, tune_allocators
@@ -34,7 +35,7 @@ from voxsds.train.processes import RankLost, Ranks, joined, own_device, processe
 from voxsds.train.recipe import Recipe
 from voxsds.train.restraint import restrain
 from voxsds.train.run import follow, keep
-from voxsds.train.training import Part, Scene, Training
+from voxsds.train.training import Scene, Training
 from voxsds.world.datasets import read_dataset
 
 OUT = Outputs()
@@ -78,7 +79,7 @@ def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -
             "seed": recipe.seed,
             "preserve": training.preserve,
             "steps": training.step,
-            **training.temperatures(),
+            **training.now.temperatures,
         }
         write_grid(OUT.model, GridFile(training.grid, start.palette, start.frame, training.reach, run))
         checkpoint.remove()

@@ -10,7 +10,7 @@ import torch
 from benchmarks.baselines import PRIMARIES, FreeColourGrid, random_edit
 from benchmarks.cases import Case, chosen, first_seeds, parsed_overrides, read_cases, with_overrides
 from benchmarks.figures import baselines, changes, interval, summary
-from benchmarks.quality import write_page
+from benchmarks.quality import REJECTED, write_page
 from benchmarks.recipes import read_ablations
 from benchmarks.runs import Job, Outcome, run
 from benchmarks.store import Store
@@ -252,6 +252,13 @@ def test_the_page_has_a_row_for_each_recipe_and_what_it_sets(tmp_path):
     assert "| nothing | 1 | 0.75 | 0.10 | – | – | – | – |" in text
     with pytest.raises(ValueError, match="holds no results"):
         write_page(tmp_path / "page.md", tmp_path / "empty", {})
+
+
+def test_results_whose_code_is_gone_keep_their_rows():
+    found = {path.stem for path in Path("benchmarks/results/ablations").glob("*.json")}
+    assert REJECTED.keys() <= found and not REJECTED.keys() & read_ablations().keys()
+    page = Path("docs/quality.md").read_text()
+    assert all(f"| {idea} (removed) |" in page for idea in REJECTED.values())
 
 
 @pytest.mark.slow

@@ -19,8 +19,9 @@ from voxsds.grid.file import GridFile, read_grid, write_grid
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.oracle import OracleTeacher
 from voxsds.render.light import lit_faces
+from voxsds.train.critic import Part
 from voxsds.train.restraint import restrain, weight_decay
-from voxsds.train.training import Part, train
+from voxsds.train.training import train
 from voxsds.world.palette import AIR, DEFAULT_PALETTE, DIRT, GRASS, PLANK, SNOW, STONE
 
 SIZE = (5, 6, 5)
@@ -209,15 +210,15 @@ def two_oracles(steps: int):
     rules = replace(main, region=parts)
     run = training(start, tower_on_snow(), recipe(steps=steps), size=32)
     lit = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
-    teachers = {"a stone hut": OracleTeacher([hut], [start], lit, 32), None: run.teacher}
+    teachers = {"a stone hut": OracleTeacher([hut], [start], lit, 32), None: run.critic.teacher}
     told = [Part(teachers[p], torch.as_tensor(cells)) for p, cells in prompted_parts(rules, SHAPE)]
-    run.scene = replace(run.scene, parts=told)
+    run.critic.parts = told
     return run, hut
 
 
 def test_a_prompt_of_its_own_moves_the_cells_of_its_box_only():
     run, _ = two_oracles(steps=2)
-    inside = run.scene.parts[0].cells
+    inside = run.critic.parts[0].cells
     for own in (inside, ~inside):
         run.advance()
         occupancy, material = run.grid.logit_gradients()
@@ -230,7 +231,7 @@ def test_each_part_comes_to_look_like_its_own_prompt():
     run, hut = two_oracles(steps=160)
     for _ in train(run):
         pass
-    drawn, inside, target = run.grid.blocks(), run.scene.parts[0].cells.numpy(), tower_on_snow()
+    drawn, inside, target = run.grid.blocks(), run.critic.parts[0].cells.numpy(), tower_on_snow()
     assert (drawn[3:7, 3:7, 3:7] == STONE).sum() >= 40  # of the 56 blocks of the hut that can be seen
     assert (drawn[inside & (hut == GRASS)] == GRASS).mean() > 0.9  # the snow is not let in
     assert (drawn[~inside & (target == SNOW)] == SNOW).mean() > 0.8
@@ -248,7 +249,7 @@ def test_every_cell_follows_one_prompt():
 def test_a_teacher_that_follows_no_prompt_is_refused():
     rules = replace(EVERYTHING, region=(Box((0, 0, 0), (9, 15, 9), "a stone hut"),))
     start = GridFile(grid_of(house_on_grass()), DEFAULT_PALETTE, FRAME, torch.zeros(SHAPE))
-    oracle = two_oracles(steps=1)[0].teacher
+    oracle = two_oracles(steps=1)[0].critic.teacher
     with pytest.raises(ValueError, match="edit.region has prompts, but this teacher follows none"):
         parts_of(rules, oracle, start)
     assert parts_of(EVERYTHING, oracle, start) == []

@@ -73,8 +73,8 @@ def recipe(
     """The shipped recipe, but for the changes."""
     knobs = dict(
         steps=400, views=2, betas=(0.9, 0.99), epsilon=1e-15, decay=Decay(0.1, 0.15),
-        occupancy_temperature=Span(1.0, 0.1), material_temperature=Span(2.0, 0.15), straight_through=0.0,
-        penalties=Penalties(0.001, 0.0001, 0.0, 0.0, 0.3), patchwork_limit=0.8, hard_phase=0.0,
+        occupancy_temperature=Span(1.0, 0.1), material_temperature=Span(2.0, 0.15),
+        penalties=Penalties(0.001, 0.0001, 0.0, 0.0, 0.3), patchwork_limit=0.8,
         freeze=Decay(1.0, 0.0), tidy=0.0, probe_every=25, image_every=50, checkpoint_every=25,
     )  # fmt: skip
     return Recipe(

@@ -17,7 +17,8 @@ from voxsds.guidance.load import load_teacher
 from voxsds.guidance.oracle import OracleTeacher
 from voxsds.guidance.probe import probe
 from voxsds.guidance.teacher import Promptable
-from voxsds.train.training import PROBE_LEVELS, Scene, Training
+from voxsds.train.critic import PROBE_LEVELS
+from voxsds.train.training import Scene, Training
 from voxsds.world.datasets import read_dataset
 from voxsds.world.maps import read_map
 from voxsds.world.palette import GRASS, SAND, SNOW, STONE

@@ -1,6 +1,7 @@
 """Regularisers: their values, and that nothing unseen is regularised."""
 
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxsds.train import penalties as losses
+from voxsds.train.recipe import Penalties
+from voxsds.world.field import Field
 
 SHAPE = (3, 4, 5)
 
@@ -86,3 +89,16 @@ def test_touched_needs_light_and_something_in_it():
     reach = torch.tensor([[[0.0, 1.0, 1.0, 0.05]]])
     opacity = torch.tensor([[[1.0, 0.005, 0.5, 0.1]]])
     assert losses.touched(reach, opacity).tolist() == [[[False, False, True, False]]]
+
+
+def test_penalties_are_weighted_and_those_of_weight_zero_have_no_gradient():
+    opacity, material, _ = random_field(0)
+    field, reach = Field(opacity.requires_grad_(), material), torch.ones(SHAPE)
+    weights = Penalties(2.0, 0.0, 0.0, 0.5, 0.0)
+    parts = losses.penalties(weights, field, reach)
+    assert list(parts) == list(asdict(weights))
+    mask = losses.touched(reach, opacity)
+    assert parts["sparsity"] == 2 * losses.masked_mean(opacity, mask)
+    assert parts["binarisation"] == 0.5 * losses.masked_mean(losses.binarisation(opacity), mask)
+    for name in ("entropy", "smoothness", "patchwork"):
+        assert parts[name] == 0 and not parts[name].requires_grad

@@ -10,7 +10,7 @@ import torch
 from tests.helpers.edit import FRAME, SHAPE, house_on_grass, recipe, tower_on_snow, training, views
 from voxsds.guidance.oracle import OracleTeacher
 from voxsds.train.health import PATIENCE, TrainingStopped
-from voxsds.train.recipe import Decay, Penalties, Span
+from voxsds.train.recipe import Decay, Penalties
 from voxsds.train.training import PROBE_VIEWS, Training, train
 from voxsds.train.views import ORBIT, jittered
 from voxsds.world.palette import PLANK, STONE
@@ -53,7 +53,7 @@ def test_cameras_do_not_change_timesteps_or_noise():
     for cameras in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0)):
         run = short(cameras=cameras)
         timesteps = [record.timesteps for record in train(run)]
-        streams.append((timesteps, run.noise_draws.get_state().tolist()))
+        streams.append((timesteps, run.critic.noise_draws.get_state().tolist()))
     assert streams[0] == streams[1]
 
 
@@ -74,36 +74,12 @@ def test_records_hold_the_planned_figures():
     assert first.probe is not None and second.probe is None
 
 
-def test_schedules_end_with_the_last_step():
-    *_, last = train(run := short(steps=8, lr=0.05))
-    assert last.temperature == 0.15 and last.occupancy_temperature == 0.1
-    assert last.lr == pytest.approx(0.005) and last.probe is not None
-    assert run.temperatures() == {"occupancy_temperature": 0.1, "material_temperature": 0.15}
-
-
-def test_the_last_steps_draw_plain_blocks_and_go_on_learning():
-    run = short(steps=10, straight_through=0.3)
-    *_, record = [run.advance() for _ in range(7)]
-    assert record.step == 6 and run.step == 7
-    assert set(run.field().opacity.unique().tolist()) <= {0.0, 1.0}
-    before = [r.clone() for r in residuals(run)]
-    run.advance()
-    assert not equal(before, residuals(run))
-    soft = short(steps=2)
-    list(train(soft))
-    assert len(soft.field().opacity.unique()) > 2  # at the end too, where no step was straight through
-
-
-def test_both_temperatures_fall_at_once_in_the_last_steps():
-    ends = {"occupancy_temperature": Span(1.0, 0.1), "material_temperature": Span(2.0, 0.2)}
-    run = short(steps=5, freeze=Decay(0.5, 0.4), **ends)
-    records = list(train(run))
-    slow = [10 ** (-step / 4) for step in range(5)]
-    expected = [t * (0.5 if step >= 3 else 1.0) for step, t in enumerate(slow)]
-    assert [record.occupancy_temperature for record in records] == pytest.approx(expected)
-    assert [record.temperature for record in records] == pytest.approx([2 * t for t in expected])
-    assert run.settings.last_temperatures == pytest.approx((0.05, 0.1)) == tuple(run.temperatures().values())
-    assert short(steps=5, freeze=Decay(0.5, 0.1), **ends).settings.last_temperatures == (0.1, 0.2)
+def test_records_say_the_numbers_of_their_steps():
+    run = short(steps=8, lr=0.05)
+    for record, now in zip(train(run), map(run.plan.at, range(8)), strict=True):
+        said = (record.lr, record.occupancy_temperature, record.temperature, record.probe is not None)
+        assert said == (now.lr, now.occupancy_temperature, now.material_temperature, now.probes)
+    assert run.now == run.plan.last
 
 
 @pytest.mark.parametrize("share, left", [(0.5, False), (0.0, True)])
@@ -157,19 +133,6 @@ def test_what_no_ray_reaches_stays_whatever_the_penalty():
     assert moved[run.reach == 1].min() < -0.3
 
 
-def test_patchwork_is_in_no_voxel_louder_than_its_limit():
-    run = short(steps=12, penalties=Penalties(0.0, 0.0, 0.0, 0.0, 1e6), patchwork_limit=0.5)
-    for _ in range(8):
-        said = run.said
-        run.advance()
-        assert run.patched is not None
-        assert (run.patched.norm(dim=0) <= 0.5001 * said.sqrt()).all()
-    assert (run.patched.norm(dim=0) > 0.4999 * said.sqrt()).sum() > 100  # so large a weight speaks up to it
-    free = short(steps=12, penalties=Penalties(0.0, 0.0, 0.0, 0.0, 1e6), patchwork_limit=None)
-    free.advance()
-    assert free.patched is None
-
-
 def test_a_light_touch_leaves_borders_between_materials_alone():
     def penalty(preserve: float) -> float:
         run = short(steps=12, penalties=Penalties(0.0, 0.0, 0.0, 0.0, 1.0), patchwork_limit=None)
@@ -197,7 +160,7 @@ class Bad(OracleTeacher):
 
 
 def bad_run(answer: str, **changes) -> Training:
-    teacher = Bad([tower_on_snow()], [house_on_grass()], short().lit, SIZE)
+    teacher = Bad([tower_on_snow()], [house_on_grass()], short().drawing.lit, SIZE)
     teacher.answer = answer
     return training(house_on_grass(), teacher, recipe(steps=20, **changes), size=SIZE)
 
@@ -213,8 +176,8 @@ def test_a_teacher_that_answers_nan_stops_the_run():
 
 def test_a_gradient_that_is_not_finite_stops_the_run():
     run = short()
-    run.lit[0, 0, 0] = torch.inf
-    run.teacher.encode = lambda images: torch.nan_to_num(images, posinf=1.0)
+    run.drawing.lit[0, 0, 0] = torch.inf
+    run.critic.teacher.encode = lambda images: torch.nan_to_num(images, posinf=1.0)
     before = residuals(run)
     with pytest.raises(TrainingStopped, match="not finite"):
         list(train(run))
@@ -258,8 +221,8 @@ def test_a_rate_that_cannot_flip_a_block_is_named_before_the_start():
 def test_counts_that_are_not_positive_are_named():
     with pytest.raises(ValueError, match="steps is 0, views is -1"):
         recipe(steps=0, views=-1)
-    with pytest.raises(ValueError, match="straight_through is 1.5; give a share"):
-        recipe(straight_through=1.5)
+    with pytest.raises(ValueError, match="tidy is 1.5; give a share"):
+        recipe(tidy=1.5)
     with pytest.raises(ValueError, match=r"freeze is 0.0 over 0.05 of the steps; give a positive factor"):
         recipe(freeze=Decay(0.0, 0.05))
 

@@ -27,7 +27,7 @@ class AlreadyTraining(Exception):
 
 
 def checkpoint_root() -> Path:
-    """Where the states of all runs are kept."""
+    """The folder in which the states of all runs are kept."""
     if folder := os.environ.get("VOXSDS_CKPT_DIR"):
         return Path(folder)
     return Path(os.environ.get("DVC_ROOT", ".")) / Outputs().checkpoints

@@ -1,4 +1,4 @@
-"""How long the parts of a training step take, without making the step wait for the clock."""
+"""Times that the parts of a training step take, read without making the step wait for the clock."""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""Whether a run is well: its gradients in figures, and the reasons to stop it."""
+"""Health of a run: its gradients in figures, and the reasons to stop it."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""How much memory a training takes, counted before it starts, so that what does not fit is said at once.
+"""Memory that a training takes, counted before it starts, so that what does not fit is said at once.
 
 Counted is what is alive at the worst moment of a step, the renderer's backward. In numbers a voxel, for M
 materials (air counted), S = M - 1, and f = 1 + 1/8 + 1/64 for the levels 1, 2 and 4:
@@ -55,7 +55,7 @@ class Load:
         device: torch.device,
         processes: int = 1,  # that share a step's views
     ) -> "Load":
-        """That of a training by `recipe` on `device`."""
+        """The load of a training by `recipe` on `device`."""
         return cls(
             shape=shape,
             materials=materials,

@@ -3,6 +3,8 @@
 Adam normalises gradients, so a voxel that no image tells anything about follows the slightest penalty
 at full speed: a mean-occupancy penalty over the whole grid digs away everything underground. Hence no
 function here takes a mean over the grid; `masked_mean` takes it over the voxels that were touched.
+
+A new regulariser is a function here, a line of `penalties`, and its weight in `recipe.Penalties`.
 """
 
 from collections.abc import Callable
@@ -11,7 +13,32 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from voxsds.train.recipe import Penalties
+from voxsds.world.field import Field
+
 TOUCHED = 0.01  # weight in some pixel from which on this step's images tell about a voxel
+
+
+def penalties(
+    weights: Penalties, field: Field, reach: Float[Tensor, "X Y Z"]
+) -> dict[str, Float[Tensor, ""]]:
+    """Weighted regularisers by name, means over the voxels that are `touched`, to be added to the loss.
+
+    Those of weight zero are not computed: a zero without gradient stands for them.
+    """
+    opacity, material = field
+    mask = touched(reach, opacity)
+
+    def mean(weight: float, penalty: Callable[..., Tensor], *arguments: Tensor) -> Float[Tensor, ""]:
+        return weight * masked_mean(penalty(*arguments), mask) if weight else opacity.new_zeros(())
+
+    return {
+        "sparsity": mean(weights.sparsity, sparsity, opacity),
+        "entropy": mean(weights.entropy, material_entropy, material),
+        "smoothness": mean(weights.smoothness, smoothness, opacity, mask),
+        "binarisation": mean(weights.binarisation, binarisation, opacity),
+        "patchwork": mean(weights.patchwork, patchwork, opacity, material, mask),
+    }
 
 
 def touched(
@@ -55,7 +82,7 @@ def patchwork(
     material: Float[Tensor, "X Y Z S"],
     mask: Bool[Tensor, "X Y Z"],
 ) -> Float[Tensor, "X Y Z"]:
-    """How much neighbours along x, y and z differ in material where both are blocks, pairs in `mask` only.
+    """Difference in material of neighbours along x, y and z where both are blocks, pairs in `mask` only.
 
     a a' |p - p'|^2 / 2, written at the first voxel of each pair; a lone block of sand in a field of snow
     costs 2 an axis, two voxels that are equally undecided nothing. No gradient to the opacities: a border

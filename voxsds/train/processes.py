@@ -36,7 +36,7 @@ class Ranks:
         return self.rank == 0
 
     def share(self, views: int) -> slice:
-        """Which views of a step this process draws: of 5 over 2, the first draws 2, the second 3.
+        """Views of a step that this process draws: of 5 over 2, the first draws 2, the second 3.
 
         ValueError where there are fewer views than processes.
         """
@@ -72,7 +72,7 @@ class Ranks:
         return int(shared)
 
     def sent(self, value: Any) -> Any:
-        """What the first process calls this with, in all of them; tensors of the CPU, plain values."""
+        """The value given by the first process, in all of them; tensors of the CPU, plain values."""
         if self.size == 1:
             return value
         box = [value]
@@ -132,7 +132,7 @@ def joined() -> Iterator[Ranks]:
 
 
 def processes_here() -> int:
-    """How many processes of the run there are on this machine."""
+    """Number of processes of the run on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 

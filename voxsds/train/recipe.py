@@ -39,7 +39,7 @@ class Penalties:
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """How training and test images are drawn."""
+    """Knobs of the renderer, for training and test images."""
 
     backend: str  # "auto" or the name of one
     threshold: float  # opacities up to this are drawn as nothing; they keep their gradient
@@ -56,9 +56,7 @@ class TrainSettings:
     decay: Decay  # of the learning rate
     occupancy_temperature: Span  # geometric
     material_temperature: Span  # geometric
-    freeze: Decay  # of both temperatures: nothing stays half decided, see `last_temperatures`
-    straight_through: float  # share of the steps, the last ones, that draw plain blocks
-    hard_phase: float  # share of the steps, the last ones, in which single blocks are flipped; see flips.py
+    freeze: Decay  # of both temperatures: nothing stays half decided
     tidy: float  # share of the steps, the last ones, in which the grid is tidied; see tidying.py
     penalties: Penalties
     patchwork_limit: float | None  # how loud that penalty may be in a voxel, the teacher being 1; None: any
@@ -71,9 +69,8 @@ class TrainSettings:
         names = ("steps", "views", "probe_every", "image_every", "checkpoint_every")
         if wrong := [f"{name} is {getattr(self, name)}" for name in names if getattr(self, name) < 1]:
             raise ValueError(f"train: {', '.join(wrong)}; must be at least 1")
-        for name in ("straight_through", "hard_phase", "tidy"):
-            if not 0 <= (share := getattr(self, name)) <= 1:
-                raise ValueError(f"train: {name} is {share}; give a share, 0 to 1")
+        if not 0 <= self.tidy <= 1:
+            raise ValueError(f"train: tidy is {self.tidy}; give a share, 0 to 1")
         for name, late in (("decay", self.decay), ("freeze", self.freeze)):
             if late.factor <= 0 or not 0 <= late.share <= 1:
                 raise ValueError(
@@ -81,20 +78,10 @@ class TrainSettings:
                     "give a positive factor and a share from 0 to 1"
                 )
 
-    def freezing(self, steps: int) -> StepDecay:
-        """How much colder than their spans both temperatures are, over a run of `steps` steps."""
-        return StepDecay(1.0, self.freeze.factor, self.freeze.share, steps)
-
-    @property
-    def last_temperatures(self) -> tuple[float, float]:
-        """Of the occupancy and of the materials, at the last step."""
-        cold = self.freezing(self.steps).at(self.steps - 1)
-        return cold * self.occupancy_temperature.end, cold * self.material_temperature.end
-
 
 @dataclass(frozen=True)
 class Recipe:
-    """All of a run; with the seed it determines the result."""
+    """Every knob of a run; with its input they determine the result."""
 
     seed: int
     lr: float
@@ -107,11 +94,12 @@ class Recipe:
 
     @property
     def learning_rate(self) -> StepDecay:
+        """The rate of a residual at stride 1 over the run."""
         decay = self.train.decay
         return StepDecay(self.lr, decay.factor, decay.share, self.train.steps)
 
     def flip_warning(self, levels: Sequence[int], initial_logit: float) -> str | None:
-        """What to tell the user if no block can appear or vanish; None if blocks can.
+        """A warning for the user if no block can appear or vanish; None if blocks can.
 
         Adam moves a number by about lr a step times the stride of its level, and a logit is a sum of one
         number from each of the `levels`: 500 steps of 0.01 move a plain grid's logits by 5.

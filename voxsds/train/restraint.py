@@ -1,4 +1,4 @@
-"""What holds a training back: the limits of the edit, a pull to the map, and tidying as the export does."""
+"""Restraints of a training: the limits of the edit, a pull to the map, and tidying as the export does."""
 
 import numpy as np
 import torch
@@ -10,10 +10,7 @@ from voxsds.grid.logits import DifferentiableVoxelGrid
 
 Blocks = Integer[np.ndarray, "X Y Z"]
 
-
 FORBIDDEN = -1e4  # a logit so low that its share is zero in single precision at any temperature in use
-
-
 LIGHT_TOUCH = 0.8  # agreement of the gradients, of 1, that a block's change needs at preserve 1
 
 
@@ -39,9 +36,9 @@ def weight_decay(preserve: float, levels: int, initial_logit: float) -> float:
 
 
 def tidy_grid(grid: DifferentiableVoxelGrid, initial: Blocks) -> int:
-    """Tidies what a grid would be exported as, in the grid; how many voxels that takes.
+    """Tidies in the grid what it would be exported as, and returns how many voxels that takes.
 
-    What the grid holds stays.
+    Voxels that the grid holds stay as they are; `initial` are the blocks of the map, which stay too.
     """
     blocks = grid.blocks()
     tidied = blocks.copy()

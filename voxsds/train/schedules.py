@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 def progress(step: int, steps: int) -> float:
-    """How far a run is: 0 at its first step, 1 at its last; a run of one step is at its end."""
+    """Share of a run that is done: 0 at its first step, 1 at its last; a run of one step is at its end."""
     return step / (steps - 1) if steps > 1 else 1.0
 
 

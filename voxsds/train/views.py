@@ -1,4 +1,4 @@
-"""Which views a training step looks from: the dataset's own, near them, and from all around."""
+"""Views that a training step looks from: the dataset's own, near them, and from all around."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

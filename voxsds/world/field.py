@@ -33,20 +33,6 @@ def confined(field: Field, cells: Bool[Tensor, "X Y Z"]) -> Field:
     )
 
 
-def straight_through(field: Field) -> Field:
-    """Plain blocks where `field` has more of a block than not, with the gradient of `field` itself.
-
-    Opacities over 1/2 become 1, the others 0; each voxel is of its likeliest material (arXiv 1308.3432).
-    """
-    solids = field.material.shape[-1]
-    blocks = (field.opacity > 0.5).to(field.opacity)
-    likeliest = torch.nn.functional.one_hot(field.material.argmax(dim=-1), solids).to(field.material)
-    # In this order the values are exactly 0 and 1: x - x is zero.
-    opacity = field.opacity - field.opacity.detach() + blocks
-    material = field.material - field.material.detach() + likeliest
-    return Field(opacity, material)
-
-
 def solid_field(
     blocks: Integer[np.ndarray, "X Y Z"],  # material index, 0 = air
     solids: int,  # number of solid materials, air not counted
