@@ -33,7 +33,9 @@ def prepared(
     """Everything loaded and on its device; prompts are encoded once and kept where the stage keeps them."""
     device = own_device()
     with ranks.first_alone():
-        teacher = load_teacher(recipe.teacher, params["prompt"], Path("out_local/ckpt/prompts"), device)
+        cache, prompt = Path("out_local/ckpt/prompts"), params["prompt"]
+        teacher = load_teacher(recipe.teacher, cache, device, [prompt])
+        question = teacher.read(prompt, recipe.teacher.ask.negative_prompt)
     settings = read_section(params, "grid", GridSettings)
     grid = DifferentiableVoxelGrid.from_blocks(world.blocks, len(world.palette), settings).to(device)
-    return Training(grid, Scene(world.palette, world.frame, cameras), teacher, recipe, ranks)
+    return Training(grid, Scene(world.palette, world.frame, cameras), teacher, question, recipe, ranks)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from voxsds.files.disk import read_json
 from voxsds.guidance.hub import is_pinned, locate
+from voxsds.guidance.sdxl.settings import SdxlModel
 
 _TEXT_PARTS = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2")
 VAE_PATTERNS = ("config.json", "diffusion_pytorch_model.safetensors")  # of a folder of an autoencoder alone
@@ -112,3 +113,9 @@ class PipelineFolder:
                     digest.update(f"{part}/{file.name}".encode())
                     digest.update(hashlib.file_digest(stream, "sha256").digest())
         return f"{digest.hexdigest()} {self.variant}"
+
+
+def open_folder(model: SdxlModel, local_files_only: bool | None = None) -> PipelineFolder:
+    """The folder of `model`, with all that is read from it; ValueError that lists what is missing."""
+    only = model.local_files_only if local_files_only is None else local_files_only
+    return PipelineFolder.open(model.folder, model.variant, model.unet is None, model.vae is None, only)

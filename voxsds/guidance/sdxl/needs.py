@@ -6,63 +6,63 @@ from pathlib import Path
 
 from voxsds.files.disk import read_json
 from voxsds.guidance.hub import BYTES, Source, locate, looked_up, parameters
-from voxsds.guidance.sdxl.folder import VAE_PATTERNS, PipelineFolder, pipeline_patterns
-from voxsds.guidance.teacher import Needs, TeacherSettings
+from voxsds.guidance.sdxl.folder import VAE_PATTERNS, PipelineFolder, open_folder, pipeline_patterns
+from voxsds.guidance.sdxl.settings import SdxlModel
+from voxsds.guidance.teacher import Needs
 
 
-def needs(settings: TeacherSettings, ask_hub: bool) -> Needs:
+def needs(model: SdxlModel, ask_hub: bool) -> Needs:
     """Sources and memory of an SDXL teacher; `ask_hub` asks the Hub for the sizes of what is not here."""
-    sources = tuple(_source(role, name, settings, ask_hub) for role, name in _named(settings))
+    sources = tuple(_source(role, name, model, ask_hub) for role, name in _named(model))
     if any(source.problem for source in sources):
         return Needs(sources, None, None, None)
-    return _with_memory(sources, settings)
+    return _with_memory(sources, model)
 
 
-def _named(settings: TeacherSettings) -> list[tuple[str, str]]:
-    sources = [(role, getattr(settings, role)) for role in ("model", "unet", "lora", "vae")]
+def _named(model: SdxlModel) -> list[tuple[str, str]]:
+    sources = [(role, getattr(model, role)) for role in ("folder", "unet", "lora", "vae")]
     return [(role, name) for role, name in sources if name is not None]
 
 
-def _source(role: str, name: str, settings: TeacherSettings, ask_hub: bool) -> Source:
-    find = partial(_local, role, name, settings)
-    return looked_up(role, name, find, _patterns(role, settings), settings.local_files_only, ask_hub)
+def _source(role: str, name: str, model: SdxlModel, ask_hub: bool) -> Source:
+    find = partial(_local, role, name, model)
+    return looked_up(role, name, find, _patterns(role, model), model.local_files_only, ask_hub)
 
 
-def _local(role: str, name: str, settings: TeacherSettings) -> Path:
+def _local(role: str, name: str, model: SdxlModel) -> Path:
     """Where it lies, without asking the Hub; ValueError where it is not whole."""
-    if role == "model":
-        own_unet, own_vae = settings.unet is None, settings.vae is None
-        return PipelineFolder.open(name, settings.variant, own_unet, own_vae, local_files_only=True).path
-    return locate(name, list(_patterns(role, settings)), local_files_only=True)
+    if role == "folder":
+        return open_folder(model, local_files_only=True).path
+    return locate(name, list(_patterns(role, model)), local_files_only=True)
 
 
-def _patterns(role: str, settings: TeacherSettings) -> Sequence[str]:
+def _patterns(role: str, model: SdxlModel) -> Sequence[str]:
     """The files of a source that are read; for a single file, none."""
-    if role == "model":
-        return pipeline_patterns(settings.variant, settings.unet is None, settings.vae is None)
+    if role == "folder":
+        return pipeline_patterns(model.variant, model.unet is None, model.vae is None)
     return VAE_PATTERNS if role == "vae" else ()
 
 
-def _with_memory(sources: tuple[Source, ...], settings: TeacherSettings) -> Needs:
+def _with_memory(sources: tuple[Source, ...], model: SdxlModel) -> Needs:
     """Numbers of the weights, from the headers of the files that will be read."""
-    places = {source.role: _local(source.role, source.name, settings) for source in sources}
-    folder = PipelineFolder(places["model"], settings.model, settings.variant)
+    places = {source.role: _local(source.role, source.name, model) for source in sources}
+    folder = PipelineFolder(places["folder"], model.folder, model.variant)
     unet = [places["unet"]] if "unet" in places else folder.weights("unet", "diffusion_pytorch_model")
     if "vae" in places:
         vae = [places["vae"] / VAE_PATTERNS[1]]
     else:
         vae = folder.weights("vae", "diffusion_pytorch_model")
     texts = folder.weights("text_encoder", "model") + folder.weights("text_encoder_2", "model")
-    vae_bytes = parameters(vae) * BYTES[settings.vae_dtype]
+    vae_bytes = parameters(vae) * BYTES[model.vae_dtype]
     return Needs(
         sources,
-        weights=parameters(unet) * BYTES[settings.dtype] + vae_bytes,
-        pixel=pixel_bytes(vae[0].parent / "config.json", folder.path / "unet" / "config.json", settings),
+        weights=parameters(unet) * BYTES[model.dtype] + vae_bytes,
+        pixel=pixel_bytes(vae[0].parent / "config.json", folder.path / "unet" / "config.json", model),
         loading=parameters(texts) * 4 + vae_bytes,
     )
 
 
-def pixel_bytes(vae: Path, unet: Path, settings: TeacherSettings) -> int:
+def pixel_bytes(vae: Path, unet: Path, model: SdxlModel) -> int:
     """What one pixel of a view takes in a step: kept of the encoder for its backward, and used by the UNet.
 
     A residual block keeps six tensors of its width, going down one more, the middle some 23. The UNet, asked
@@ -74,4 +74,4 @@ def pixel_bytes(vae: Path, unet: Path, settings: TeacherSettings) -> int:
     kept += sum(width * part for width, part in zip(widths[:-1], share, strict=False))
     kept += 23 * widths[-1] * share[-1]
     asked = 2 * 14 * read_json(unet)["block_out_channels"][0] * share[-1]
-    return round(kept * BYTES[settings.vae_dtype] + asked * BYTES[settings.dtype])
+    return round(kept * BYTES[model.vae_dtype] + asked * BYTES[model.dtype])
