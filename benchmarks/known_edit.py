@@ -8,9 +8,9 @@ missing in the result is the doing of the method, the penalties and the export. 
 
 import argparse
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
+import pandas as pd
 import torch
 
 from benchmarks.machine import machine
@@ -97,13 +97,11 @@ def main() -> None:
     export = read_section(read_params("params.yaml"), "export", ExportSettings)
     about, rows = machine(), {}
     for name in variants(0):
-        runs = [measured(variants(seed)[name], export) for seed in args.seeds]
-        rows[name] = {
-            "mean": {key: round(mean(run[key] for run in runs), 4) for key in runs[0]},
-            "runs": runs,
-        }
+        runs = pd.DataFrame([measured(variants(seed)[name], export) for seed in args.seeds])
+        rows[name] = {"mean": runs.mean().round(4).to_dict(), "runs": runs.to_dict("records")}
         write_json(args.out, {"machine": about, "seeds": args.seeds, "variants": rows})
         print(f"{name}: {rows[name]['mean']}", flush=True)
+    print(pd.DataFrame({name: found["mean"] for name, found in rows.items()}).T.to_string())
 
 
 if __name__ == "__main__":

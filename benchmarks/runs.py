@@ -28,7 +28,8 @@ from voxsds.train.restraint import restrain
 from voxsds.train.training import Scene, Training, train
 from voxsds.validate.evaluator import Evaluator, distractor_captions
 from voxsds.validate.held_out import held_out_cameras
-from voxsds.validate.validation import ValidateSettings, soft_images
+from voxsds.validate.run import soft_images
+from voxsds.validate.views import ValidateSettings
 from voxsds.world.cameras import Camera
 from voxsds.world.datasets import read_dataset
 from voxsds.world.maps import BlockMap, read_map

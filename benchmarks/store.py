@@ -98,8 +98,11 @@ class Store:
 
     def summary(self) -> Figures:
         """Over the runs of the main recipe, with the baselines beside them; empty where there are none."""
-        by_recipe: dict[str, list[Figures]] = {}
-        for run in self.runs.values():
-            by_recipe.setdefault(run["recipe"], []).append(run)
-        main = by_recipe.pop(self.main, [])
-        return {**figures.summary(main), "baselines": figures.baselines(main, by_recipe)} if main else {}
+        table = figures.run_table(self.runs.values())
+        by_recipe = (
+            {str(name): runs for name, runs in table.groupby("recipe", sort=False)} if self.runs else {}
+        )
+        main = by_recipe.pop(self.main, None)
+        if main is None:
+            return {}
+        return {**figures.summary(main), "baselines": figures.baselines(main, by_recipe)}

@@ -14,7 +14,7 @@ from voxsds.grid.logits import GridSettings
 from voxsds.guidance.load import TeacherSettings
 from voxsds.train.recipe import RenderSettings, TrainSettings
 from voxsds.train.views import CameraSettings
-from voxsds.validate.validation import ValidateSettings
+from voxsds.validate.views import ValidateSettings
 from voxsds.world.poses import PoseLaw
 
 

@@ -1,6 +1,7 @@
-"""Stage export: the trained grid as plain blocks in maps/<id>/map_optimized.json."""
+"""Stage export: the trained grid as plain blocks in maps/<id>/map_optimized.json, and without the cleanup."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ from typing import Any
 from stages.running import run_stage
 from voxsds.blocks.limits import EditSettings, limits_of
 from voxsds.export.harden import ExportSettings, export_blocks
-from voxsds.files.disk import write_json
+from voxsds.files.disk import write_bytes, write_json
 from voxsds.files.outputs import Outputs
 from voxsds.files.params import read_section
 from voxsds.grid.file import read_grid
-from voxsds.world.maps import read_map, with_blocks, write_map
+from voxsds.world.maps import BlockMap, read_map, with_blocks, write_map
+from voxsds.world.snapshots import packed
 
 
 def main(params: dict[str, Any]) -> None:
@@ -31,11 +33,16 @@ def main(params: dict[str, Any]) -> None:
             file=sys.stderr,
         )
     write_json(out.export_counts, asdict(counts))
-    result = with_blocks(world, blocks)
+    untidied, _ = export_blocks(trained.grid, trained.reach, world.blocks, settings.untidied, limits)
+    write_bytes(out.untidied, packed(untidied))
+    write_map(folder / "map_optimized.json", _told(with_blocks(world, blocks), trained.run))
+
+
+def _told(result: BlockMap, run: Mapping[str, Any]) -> BlockMap:
+    """`result` with what the training says of itself in its metadata."""
     known = result.extra.get("metadata")
-    metadata = {**(known if isinstance(known, dict) else {}), **trained.run}
-    result = replace(result, extra={**result.extra, "metadata": metadata})
-    write_map(folder / "map_optimized.json", result)
+    metadata = {**(known if isinstance(known, dict) else {}), **run}
+    return replace(result, extra={**result.extra, "metadata": metadata})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Stage validate: is the exported world what the sentence says? Figures, pictures and a page."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +9,24 @@ from transformers.utils import logging
 
 from stages.running import run_stage
 from voxsds.blocks.limits import EditSettings, limits_of
-from voxsds.export.harden import ExportSettings, export_blocks
 from voxsds.files.disk import read_image, read_json, write_json
+from voxsds.files.expect import as_record
 from voxsds.files.outputs import Outputs
 from voxsds.files.params import read_section
 from voxsds.gradcheck.gate import GradcheckSettings, gradient_test
 from voxsds.grid.file import read_grid
 from voxsds.report.gather import provenance, read_history, read_test_images
 from voxsds.report.page import Page, write_report
+from voxsds.validate.checks import failed
 from voxsds.validate.evaluator import Evaluator, distractor_captions
 from voxsds.validate.photographs import Photograph, chosen_views
-from voxsds.validate.validation import Run, ValidateSettings, validate
+from voxsds.validate.run import Facts, GradientTest, Run
+from voxsds.validate.validation import validate
+from voxsds.validate.views import ValidateSettings
 from voxsds.world.datasets import Dataset, read_dataset
 from voxsds.world.maps import read_map
 from voxsds.world.poses import PoseLaw
-from voxsds.world.snapshots import read_worlds
+from voxsds.world.snapshots import read_blocks, read_worlds
 
 OUT = Outputs()
 
@@ -35,10 +37,7 @@ def main(params: dict[str, Any]) -> None:
     settings = read_section(params, "validate", ValidateSettings)
     law = read_section(params, "poses", PoseLaw)
     log = read_json(OUT.gradcheck_log(params["map_id"]))
-    run = load_run(params, read_section(params, "gradcheck", GradcheckSettings), log["gradient_test"])
-    run = with_export(
-        run, read_section(params, "edit", EditSettings), read_section(params, "export", ExportSettings)
-    )
+    run = load_run(params, log["gradient_test"])
     evaluator = Evaluator.load(Path(settings.evaluator))
     distractors = distractor_captions(run.prompt, settings.distractors, settings.distractor_seed)
     validation = validate(run, evaluator, distractors, law, settings)
@@ -55,36 +54,32 @@ def main(params: dict[str, Any]) -> None:
         settings=params,
     )
     write_report(OUT.report, page)
-    print(*validation.verdicts, *validation.failures, sep="\n")
+    print(*validation.criteria, *failed(validation.failures), sep="\n")
 
 
-def load_run(params: dict[str, Any], gradcheck: GradcheckSettings, gradients: dict[str, Any]) -> Run:
+def load_run(params: dict[str, Any], gradients: dict[str, Any]) -> Run:
     """All that the earlier stages left, and the gradient test on the trained grid."""
     world, dataset = Path(f"maps/{params['map_id']}"), read_dataset(f"datasets/{params['map_id']}")
-    trained, view = read_grid(OUT.model), dataset.cameras[gradcheck.view]
+    before, trained = read_map(world / "map.json"), read_grid(OUT.model)
+    gradcheck = read_section(params, "gradcheck", GradcheckSettings)
+    view = dataset.cameras[gradcheck.view]
     test = gradient_test(trained.grid, trained.palette, trained.frame, view, gradcheck)
     write_json(OUT.final_gradient_test, {"gradient_test": test})
     return Run(
         prompt=params["prompt"],
-        before=read_map(world / "map.json"),
+        before=before,
         after=read_map(world / "map_optimized.json"),
         trained=trained,
         dataset=dataset.cameras,
         test_images=read_test_images(OUT.test_images),
-        gradients_before=gradients,
-        gradients_after=test,
-        facts=read_json(OUT.train_metrics),
+        gradients_before=as_record(gradients, GradientTest, str(OUT.gradcheck_log(params["map_id"]))),
+        gradients_after=as_record(test, GradientTest, str(OUT.final_gradient_test)),
+        facts=as_record(read_json(OUT.train_metrics), Facts, str(OUT.train_metrics)),
         photographs=photographs(dataset),
+        limits=limits_of(read_section(params, "edit", EditSettings), before.blocks, before.palette),
+        untidied=read_blocks(OUT.untidied, "export"),
+        export_counts=read_json(OUT.export_counts),
     )
-
-
-def with_export(run: Run, edit: EditSettings, export: ExportSettings) -> Run:
-    """`run` with the limits of the edit, what the export did, and its blocks without the cleanup."""
-    initial, trained = run.before.blocks, run.trained
-    limits = limits_of(edit, initial, run.before.palette)
-    untidied, _ = export_blocks(trained.grid, trained.reach, initial, export.untidied, limits)
-    counts = read_json(OUT.export_counts)
-    return replace(run, limits=limits, untidied=untidied, export_counts=counts)
 
 
 def photographs(dataset: Dataset) -> Sequence[Photograph]:

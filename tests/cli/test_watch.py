@@ -92,7 +92,7 @@ def test_progress_is_that_of_the_last_steps(log, tmp_path):
     assert progress.step_seconds == pytest.approx(0.5) and progress.seconds_left == pytest.approx(10)
     assert progress.idle_seconds == pytest.approx(7) and not progress.stalled and not progress.finished
     assert read_progress(tmp_path, now=start.timestamp() + 200).stalled
-    assert progress.history["loss"][-1] == pytest.approx(29.1)
+    assert progress.history["loss"].iloc[-1] == pytest.approx(29.1)
     assert progress.images == {0: [f"step_0000_view_{i}.png" for i in range(3)]}
 
 

@@ -40,7 +40,7 @@ def stand_in(backend: str, monkeypatch) -> None:
     """Let 'nvdiffrast' draw on the CPU where there is no GPU."""
     if backend == "nvdiffrast" and not GPU and not REQUIRED:
         software_raster.install(monkeypatch)
-        monkeypatch.setattr("voxsds.render.renderer._check_nvdiffrast", lambda device: None)
+        monkeypatch.setattr("voxsds.render.nvdiffrast_cuda.problem", lambda device: None)
 
 
 def compared(scene: Scene, backend: str, against: str = "reference") -> Agreement:

@@ -15,7 +15,9 @@ from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.render.draw import draw_blocks
 from voxsds.validate.evaluator import Evaluator, distractor_captions
 from voxsds.validate.held_out import Ring
-from voxsds.validate.validation import Run, ValidateSettings, Validation, validate
+from voxsds.validate.run import Run
+from voxsds.validate.validation import Validation, validate
+from voxsds.validate.views import ValidateSettings
 from voxsds.world.maps import BlockMap, read_map
 from voxsds.world.poses import PoseLaw, orbit_pose
 

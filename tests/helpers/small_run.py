@@ -7,7 +7,8 @@ from voxsds.grid.file import GridFile
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.render.draw import draw_blocks
 from voxsds.validate.held_out import Ring
-from voxsds.validate.validation import Run, ValidateSettings
+from voxsds.validate.run import Effort, Facts, GradientTest, LogitGradients, ProbeMargin, Run
+from voxsds.validate.views import ValidateSettings
 from voxsds.world.cameras import Frame
 from voxsds.world.maps import BlockMap
 from voxsds.world.palette import DEFAULT_PALETTE, GRASS, SNOW, STONE
@@ -26,21 +27,16 @@ SETTINGS = ValidateSettings(
     distractor_seed=0,
     other_prompts=3,
 )
-GRADIENTS = {
-    "ok": True,
-    "has_gradient": True,
+SOUND = {
     "differentiable": True,
     "gradient_norm_l2": 20.0,
     "gradient_health_score": 0.9,
     "blocks_with_gradients": 0.8,
     "has_nan_gradients": False,
     "has_inf_gradients": False,
-    "occupancy": {"differentiable": True, "gradient_norm_l2": 30.0},
 }
-FACTS = {
-    "probe_margin": {"start": -0.02, "end": 0.01},
-    "run": {"steps": 4, "steps_asked": 4, "seconds": 2.0, "ms_per_step": 500.0, "peak_memory_mb": 700.0},
-}
+GRADIENTS = GradientTest(**SOUND, ok=True, occupancy=LogitGradients(**SOUND))
+FACTS = Facts(ProbeMargin(-0.02, 0.01), Effort(4, 4, seconds=2.0, ms_per_step=500.0, peak_memory_mb=700.0))
 
 
 def grassland() -> np.ndarray:

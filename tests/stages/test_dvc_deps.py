@@ -18,7 +18,7 @@ BESIDE: dict[str, set[str]] = {
     "gradcheck": {"grid/file", "render/draw", "world/poses", "world/snapshots"},
     "init_grid": {"world/poses", "world/snapshots"},
     "train": {"blocks/counts", "render/draw"},
-    "export": {"blocks/counts", "world/datasets", "world/poses", "world/snapshots"},
+    "export": {"blocks/counts", "world/datasets", "world/poses"},
     "validate": {"blocks/settle", "blocks/tidy"},
 }
 

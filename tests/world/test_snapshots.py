@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from voxsds.world.snapshots import packed, read_worlds
+from voxsds.world.snapshots import packed, read_blocks, read_worlds
 
 
 @given(arrays(np.int64, st.tuples(*[st.integers(1, 4)] * 3), elements=st.integers(0, 40_000)))
@@ -31,3 +31,11 @@ def test_no_files_and_broken_files_are_named(tmp_path):
         (tmp_path / "step_0000.npz").write_bytes(broken)
         with pytest.raises(ValueError, match="step_0000.npz: holds no blocks"):
             read_worlds(tmp_path)
+
+
+def test_a_broken_file_names_the_stage_that_writes_it(tmp_path):
+    path = tmp_path / "untidied.npz"
+    with pytest.raises(ValueError, match="untidied.npz: holds no blocks .*; run the stage export again"):
+        read_blocks(path, "export")
+    path.write_bytes(packed(np.eye(3, dtype=np.int64)[None]))
+    np.testing.assert_array_equal(read_blocks(path, "export")[0], np.eye(3))

@@ -6,17 +6,17 @@ python -m voxsds.cli.headline out_local/report
 import argparse
 from pathlib import Path
 
-from voxsds.files.disk import read_json
-from voxsds.validate.criteria import headline_numbers
+from voxsds.validate.headline import numbers, read_headline
 
 
 def headline(folder: Path) -> str:
     """A few lines about the report in `folder`."""
-    figures = read_json(folder / "metrics.json")
-    verdicts = figures["verdicts"]
-    total = verdicts["passed"] + verdicts["failed"]
-    lines = [f"{label:<44}{text}" for label, text in headline_numbers(figures)]
-    lines.append(f"{'criteria passed':<44}{verdicts['passed']} of {total}")
+    told = read_headline(folder / "metrics.json")
+    verdicts = told.verdicts
+    lines = [f"{label:<44}{text}" for label, text in numbers(told)]
+    lines.append(f"{'criteria passed':<44}{verdicts.passed} of {verdicts.passed + verdicts.failed}")
+    if verdicts.failures:
+        lines.append(f"{'known failures found':<44}{verdicts.failures}")
     return "\n".join(["", *lines, "", f"report: {(folder / 'index.html').resolve()}"])
 
 

@@ -4,10 +4,13 @@
 """
 
 import json
-from typing import Any
+from dataclasses import is_dataclass
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 from jaxtyping import Float
+
+T = TypeVar("T")
 
 
 def as_object(value: Any, where: str) -> dict[str, Any]:
@@ -56,3 +59,18 @@ def shown(value: Any) -> str:
     """The value as JSON spells it, cut short."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def as_record(value: Any, kind: type[T], where: str) -> T:
+    """The fields of the dataclass `kind`, nested ones too, out of objects that may hold more.
+
+    Leaves are taken as they stand, so that a file written from the record reads the same to the last bit.
+    """
+    given, hints = as_object(value, where), get_type_hints(kind)
+    if missing := [name for name in hints if name not in given]:
+        raise ValueError(f"{where}: {missing[0]} is missing; run the stage again that wrote the file")
+    return kind(**{n: _leaf_or_record(given[n], hint, f"{where}: {n}") for n, hint in hints.items()})
+
+
+def _leaf_or_record(value: Any, kind: Any, where: str) -> Any:
+    return as_record(value, kind, where) if isinstance(kind, type) and is_dataclass(kind) else value

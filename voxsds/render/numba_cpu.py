@@ -3,12 +3,14 @@
 Rows are dealt to a fixed number of parts, each with its own gradient buffer, and the buffers are
 added in order: the result does not depend on how many threads run. Threads are plain ones (the loops
 release the GIL), so there is no threading layer that could be missing or dislike being nested.
-Memory of a backward: parts * (S + 1) numbers a voxel, and X + Y + Z entries a part for one ray.
+Memory: 18 numbers a voxel from forward to backward, 19 more for each part during it, and X + Y + Z
+entries a part for one ray.
 """
 
 import functools
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -44,14 +46,14 @@ def _array(tensor: Tensor, dtype: torch.dtype) -> np.ndarray:
     return tensor.detach().to(dtype).contiguous().numpy()
 
 
-class _Render(torch.autograd.Function):
+class _Composite(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, opacity, material, lit, rays, background, threshold, stop):
-        scene = _scene(opacity, material, lit, rays, background, threshold, stop)
+    def forward(ctx, opacity, faces, rays, background, threshold, stop):
+        scene = _scene(opacity, faces, rays, background, threshold, stop)
         image = np.empty((rays.eye.shape[0], 4, rays.height, rays.width), scene.opacity.dtype)
         reach = np.zeros((PARTS, opacity.numel()), scene.opacity.dtype)
         _in_parts(lambda part: kernels.forward_rows(part, PARTS, scene, image, reach[part]))
-        ctx.save_for_backward(opacity, material, lit, background)
+        ctx.save_for_backward(opacity, faces, background)
         ctx.knobs = rays, threshold, stop
         reached = torch.from_numpy(reach.max(axis=0)).reshape(opacity.shape)
         ctx.mark_non_differentiable(reached)
@@ -60,18 +62,29 @@ class _Render(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, *cotangents):
-        opacity, material, lit, background = ctx.saved_tensors
+        opacity, faces, background = ctx.saved_tensors
         rays, threshold, stop = ctx.knobs
-        scene = _scene(opacity, material, lit, rays, background, threshold, stop)
+        scene = _scene(opacity, faces, rays, background, threshold, stop)
         cotangent = _array(cotangents[0], opacity.dtype)
-        parts = np.zeros((PARTS, opacity.numel(), 1 + material.shape[-1]), cotangent.dtype)
-        _in_parts(lambda part: kernels.backward_rows(part, PARTS, scene, cotangent, parts[part]))
-        total = torch.from_numpy(parts.sum(axis=0))
-        by_opacity, by_material = total[:, 0].reshape(opacity.shape), total[:, 1:].reshape(material.shape)
-        return by_opacity, by_material, None, None, None, None, None
+        by_opacity = [np.zeros(opacity.numel(), cotangent.dtype) for _ in range(PARTS)]
+        by_faces = [np.zeros((6 * opacity.numel(), 3), cotangent.dtype) for _ in range(PARTS)]
+        _in_parts(
+            lambda part: kernels.backward_rows(
+                part, PARTS, scene, cotangent, by_opacity[part], by_faces[part]
+            )
+        )
+        sums = _summed(by_opacity).reshape(opacity.shape), _summed(by_faces).reshape(faces.shape)
+        return *sums, None, None, None, None
 
 
-def _scene(opacity, material, lit, rays: RayBundle, background, threshold: float, stop: float):
+def _summed(buffers: list[np.ndarray]) -> Tensor:
+    """The sum, which takes the place of the first: gradients are the largest arrays there are."""
+    for other in buffers[1:]:
+        np.add(buffers[0], other, out=buffers[0])
+    return torch.from_numpy(buffers[0])
+
+
+def _scene(opacity, faces, rays: RayBundle, background, threshold: float, stop: float):
     """What the kernels take: colours in the opacity's dtype, geometry in float64."""
     dtype = opacity.dtype
     values = _array(opacity, dtype)
@@ -79,35 +92,45 @@ def _scene(opacity, material, lit, rays: RayBundle, background, threshold: float
         eyes=_array(rays.eye, torch.float64),
         bases=_array(rays.basis, torch.float64),
         opacity=values,
-        material=_array(material.reshape(-1, material.shape[-1]), dtype),
-        solids=(0,) * lit.shape[0],
-        lit=_array(lit, dtype),
+        faces=_array(faces.reshape(-1, 3), dtype),
         background=_array(background, dtype),
         threshold=values.dtype.type(threshold),
         stop=float(stop),
     )
 
 
-def render(
+def composite(
     opacity: Float[Tensor, "X Y Z"],
-    material: Float[Tensor, "X Y Z S"],
-    lit: Float[Tensor, "S 6 3"],
+    faces: Float[Tensor, "X Y Z 6 3"],
     rays: RayBundle,
     background: Float[Tensor, "3"],
     threshold: float,
     min_transmittance: float,
 ) -> tuple[Float[Tensor, "B 4 H W"], Float[Tensor, "X Y Z"]]:
-    """(rgba, reach), see `voxsds.render.render`; float32 or float64 as the opacity is."""
-    return _Render.apply(opacity, material, lit, rays, background, threshold, min_transmittance)
+    """(rgba, reach), see `renderer.render`; float32 or float64 as the opacity is."""
+    return _Composite.apply(opacity, faces, rays, background, threshold, min_transmittance)
 
 
 def first_hit(
     opacity: Float[Tensor, "X Y Z"], rays: RayBundle, threshold: float
 ) -> tuple[Int[Tensor, "B H W"], Int[Tensor, "B H W"]]:
-    """(voxel, face), see `voxsds.render.first_hit`."""
+    """(voxel, face), see `renderer.first_hit`."""
     solid = (opacity > threshold).to(torch.float32).contiguous().numpy()
     shape = (rays.eye.shape[0], rays.height, rays.width)
     voxel, face = np.empty(shape, np.int64), np.empty(shape, np.int64)
     eyes, bases = _array(rays.eye, torch.float64), _array(rays.basis, torch.float64)
     _in_parts(lambda part: kernels.first_hit_rows(part, PARTS, eyes, bases, solid, voxel, face))
     return torch.from_numpy(voxel), torch.from_numpy(face)
+
+
+def problem(device: torch.device) -> str | None:
+    """Why grids on `device` cannot be drawn, and what to do; None where they can."""
+    return None if device.type == "cpu" else f"is for the CPU, the grid is on {device}; use 'auto'"
+
+
+def bytes(
+    shape: Sequence[int],  # X, Y, Z
+    pixels: int,  # of all views
+) -> int:
+    """Memory of a backward in float32: colours of the faces, and each part's gradients."""
+    return 4 * math.prod(shape) * (18 + 19 * PARTS)

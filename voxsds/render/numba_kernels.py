@@ -18,7 +18,6 @@ import numpy as np
 from numba import njit
 
 PARALLEL = 1e-12  # a direction component under this never crosses a plane
-_SUMS = {"reassoc", "contract", "nsz"}  # lets sums over materials be vectorised; NaN and inf stay exact
 
 
 class Scene(NamedTuple):
@@ -27,9 +26,7 @@ class Scene(NamedTuple):
     eyes: np.ndarray  # (B, 3)
     bases: np.ndarray  # (B, 3, 3), see rays.RayBundle
     opacity: np.ndarray  # (X, Y, Z)
-    material: np.ndarray  # (X Y Z, S)
-    solids: tuple[int, ...]  # S entries: a tuple's length is part of its type, so loops over S are unrolled
-    lit: np.ndarray  # (S, 6, 3)
+    faces: np.ndarray  # (X Y Z 6, 3), see paint.paint
     background: np.ndarray  # (3,)
     threshold: Any  # of the arrays' dtype; opacities up to here are drawn as zero
     stop: float  # a ray ends at this transmittance
@@ -68,9 +65,17 @@ def _first_cell(o, d, inverse, n, t, inside):
 
 @njit(cache=True, nogil=True)
 @no_type_check
+def _faces(direction):
+    """The faces through which a ray enters voxels across planes of x, y and z."""
+    dx, dy, dz = direction
+    return 1 if dx > 0.0 else 0, 3 if dy > 0.0 else 2, 5 if dz > 0.0 else 4
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
 def _enter(eye, direction, shape):
-    """Where a ray begins: (whether it meets the grid, whether it starts inside, axis of the plane
-    crossed, t of leaving the grid, voxel, and for each axis (o, 1 / d, next plane, its t, step, stride)).
+    """Where a ray begins: (whether it meets the grid, whether it starts inside, face through which it
+    comes, t of leaving the grid, voxel, and for each axis (o, 1 / d, next plane, its t, step, stride)).
     """
     nx, ny, nz = shape
     ox, oy, oz = eye[0], eye[1], eye[2]
@@ -84,17 +89,18 @@ def _enter(eye, direction, shape):
     x, plane_x, tx, step_x = _first_cell(ox, dx, inverse_x, nx, t, inside)
     y, plane_y, ty, step_y = _first_cell(oy, dy, inverse_y, ny, t, inside)
     z, plane_z, tz, step_z = _first_cell(oz, dz, inverse_z, nz, t, inside)
-    axis = 0 if start == near_x else (1 if start == near_y else 2)
+    face_x, face_y, face_z = _faces(direction)
+    face = face_x if start == near_x else (face_y if start == near_y else face_z)
     along_x = ox, inverse_x, plane_x, tx, step_x, step_x * ny * nz
     along_y = oy, inverse_y, plane_y, ty, step_y, step_y * nz
     along_z = oz, inverse_z, plane_z, tz, step_z, step_z
-    return meets, inside, axis, end, (x * ny + y) * nz + z, along_x, along_y, along_z
+    return meets, inside, face, end, (x * ny + y) * nz + z, along_x, along_y, along_z
 
 
 @njit(cache=True, nogil=True)
 @no_type_check
 def _records(shape):
-    """Room for the walk of one ray: (voxel, axis of the plane crossed, T_i on arrival, opacity drawn).
+    """Room for the walk of one ray: (voxel, 6 * voxel + face, T_i on arrival, opacity drawn).
 
     Indices are unsigned, which spares the check for negative ones (4 % of a backward).
     """
@@ -112,13 +118,14 @@ def _walk(eye, direction, opacity, threshold, stop, beyond, records):
     the product without its least factor. Behind an opaque voxel, that is what was in front of it.
     Returns (voxels recorded, of these before the end).
     """
-    voxels, axes, arrivals, drawn = records
-    meets, inside, axis, end, voxel, along_x, along_y, along_z = _enter(eye, direction, opacity.shape)
+    voxels, entered, arrivals, drawn = records
+    meets, inside, face, end, voxel, along_x, along_y, along_z = _enter(eye, direction, opacity.shape)
     if not meets:
         return 0, 0
     ox, inverse_x, plane_x, tx, step_x, stride_x = along_x
     oy, inverse_y, plane_y, ty, step_y, stride_y = along_y
     oz, inverse_z, plane_z, tz, step_z, stride_z = along_z
+    face_x, face_y, face_z = _faces(direction)
     flat = opacity.reshape(-1)
     transmittance, least, others = 1.0, 1.0, 1.0
     count, ended = 0, -1
@@ -126,7 +133,8 @@ def _walk(eye, direction, opacity, threshold, stop, beyond, records):
         if not inside:
             a = flat[voxel]
             opaque = 0.0 if a <= threshold else np.float64(a)
-            voxels[count], axes[count], arrivals[count], drawn[count] = voxel, axis, transmittance, opaque
+            voxels[count], entered[count] = voxel, 6 * voxel + face
+            arrivals[count], drawn[count] = transmittance, opaque
             count += 1
             passed = 1.0 - opaque
             transmittance *= passed
@@ -146,21 +154,21 @@ def _walk(eye, direction, opacity, threshold, stop, beyond, records):
         if tx <= ty and tx <= tz:
             if tx >= end:
                 break
-            axis = 0
+            face = face_x
             voxel += stride_x
             plane_x += step_x
             tx = (plane_x - ox) * inverse_x
         elif ty <= tz:
             if ty >= end:
                 break
-            axis = 1
+            face = face_y
             voxel += stride_y
             plane_y += step_y
             ty = (plane_y - oy) * inverse_y
         else:
             if tz >= end:
                 break
-            axis = 2
+            face = face_z
             voxel += stride_z
             plane_z += step_z
             tz = (plane_z - oz) * inverse_z
@@ -181,86 +189,55 @@ def _direction(basis, column, row):
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def _face(axis, direction):
-    """The face through which a ray enters a voxel across a plane of `axis`."""
-    return 2 * axis + (1 if direction[axis] > 0.0 else 0)
-
-
-@njit(cache=True, nogil=True, fastmath=_SUMS)
-@no_type_check
-def _add_scaled(table, i, first, other, j, scale, solids):
-    """table[i, first:] += scale * other[j]. Indices, not slices: a slice costs more than the sum."""
-    for s in range(len(solids)):
-        table[i, first + s] += scale * other[j, s]
-
-
-@njit(cache=True, nogil=True, fastmath=_SUMS)
-@no_type_check
-def _dot(left, i, right, j, solids):
-    """left[i] . right[j]."""
-    total = left[i, 0] * right[j, 0]
-    for s in range(1, len(solids)):
-        total += left[i, s] * right[j, s]
-    return total
-
-
-@njit(cache=True, nogil=True)
-@no_type_check
 def forward_rows(part, parts, scene, image, reach):
     """Draw this part's rows of all views, and raise `reach` (V,) to the transmittance they bring.
 
-    Weights w_i = T_i a_i are first summed by (axis, material), then coloured once: a ray enters
-    through one face an axis, so C = sum over them of weight * lit colour, plus T_end * background.
+    C = sum_i T_i a_i c_i + T_end background, with c_i the colour of the face entered.
     """
-    eyes, bases, opacity, material, solids, lit, background, threshold, stop = scene
+    eyes, bases, opacity, faces, background, threshold, stop = scene
     height, width = image.shape[2], image.shape[3]
     records = _records(opacity.shape)
-    voxels, axes, arrivals, drawn = records
-    weights = np.empty((3, len(solids)), material.dtype)
+    voxels, entered, arrivals, drawn = records
     for line in range(part, image.shape[0] * height, parts):
         view, row = line // height, line % height
         for column in range(width):
             direction = _direction(bases[view], column, row)
             count, _ = _walk(eyes[view], direction, opacity, threshold, stop, False, records)
-            weights[:] = 0
-            transmittance = 1.0
+            transmittance, red, green, blue = 1.0, 0.0, 0.0, 0.0
             for i in range(count):
                 voxel, transmittance = voxels[i], arrivals[i]
                 if transmittance > reach[voxel]:
                     reach[voxel] = transmittance
                 if drawn[i] != 0.0:
-                    weight = weights.dtype.type(transmittance * drawn[i])
-                    _add_scaled(weights, axes[i], 0, material, voxel, weight, solids)
+                    weight, seen = transmittance * drawn[i], entered[i]
+                    red += weight * faces[seen, 0]
+                    green += weight * faces[seen, 1]
+                    blue += weight * faces[seen, 2]
             if count > 0:
                 transmittance *= 1.0 - drawn[count - 1]
-            for channel in range(3):
-                color = transmittance * background[channel]
-                for axis in range(3):
-                    face = _face(axis, direction)
-                    for s in range(len(solids)):
-                        color += weights[axis, s] * lit[s, face, channel]
-                image[view, channel, row, column] = color
+            image[view, 0, row, column] = red + transmittance * background[0]
+            image[view, 1, row, column] = green + transmittance * background[1]
+            image[view, 2, row, column] = blue + transmittance * background[2]
             image[view, 3, row, column] = 1.0 - transmittance
 
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def backward_rows(part, parts, scene, cotangent, gradient):
-    """Add to `gradient` (V, 1 + S: opacity, then materials) what this part's rows send back.
+def backward_rows(part, parts, scene, cotangent, by_opacity, by_faces):
+    """Add to `by_opacity` (V,) and `by_faces` (6 V, 3) what this part's rows send back.
 
     With g the cotangent of a pixel, everything is a scalar: h_i = g . (c_i, 1) is what voxel i's
     colour is worth, b_i = g . (B_i, its alpha) what all that is behind it is worth:
 
         b_i = a_{i+1} h_{i+1} + (1 - a_{i+1}) b_{i+1},    b_last = g . (background, 0)
-        dL/da_i = T_i (h_i - b_i),    dL/dm_is = T_i a_i g . lit[s, face]
+        dL/da_i = T_i (h_i - b_i),    dL/dc_i = T_i a_i g
 
     Walked back to front nothing is divided by 1 - a_i, so opacity 1 is no special case.
     """
-    eyes, bases, opacity, material, solids, lit, background, threshold, stop = scene
+    eyes, bases, opacity, faces, background, threshold, stop = scene
     height, width = cotangent.shape[2], cotangent.shape[3]
     records = _records(opacity.shape)
-    voxels, axes, arrivals, drawn = records
-    worth = np.empty((3, len(solids)), material.dtype)
+    voxels, entered, arrivals, drawn = records
     for line in range(part, cotangent.shape[0] * height, parts):
         view, row = line // height, line % height
         for column in range(width):
@@ -270,21 +247,20 @@ def backward_rows(part, parts, scene, cotangent, gradient):
                 continue
             direction = _direction(bases[view], column, row)
             count, ended = _walk(eyes[view], direction, opacity, threshold, stop, True, records)
-            for axis in range(3):
-                face = _face(axis, direction)
-                for s in range(len(solids)):
-                    worth[axis, s] = red * lit[s, face, 0] + green * lit[s, face, 1] + blue * lit[s, face, 2]
             behind = np.float64(red * background[0] + green * background[1] + blue * background[2])
             for i in range(count - 1, -1, -1):
                 opaque = drawn[i]
                 if i >= ended and opaque == 0.0:
                     continue
-                here = _dot(material, voxels[i], worth, axes[i], solids) + alpha
+                seen = entered[i]
+                here = red * faces[seen, 0] + green * faces[seen, 1] + blue * faces[seen, 2] + alpha
                 if i < ended:
-                    gradient[voxels[i], 0] += arrivals[i] * (here - behind)
+                    by_opacity[voxels[i]] += arrivals[i] * (here - behind)
                     if opaque != 0.0:
-                        weight = gradient.dtype.type(arrivals[i] * opaque)
-                        _add_scaled(gradient, voxels[i], 1, worth, axes[i], weight, solids)
+                        weight = by_faces.dtype.type(arrivals[i] * opaque)
+                        by_faces[seen, 0] += weight * red
+                        by_faces[seen, 1] += weight * green
+                        by_faces[seen, 2] += weight * blue
                 behind = opaque * here + (1.0 - opaque) * behind
 
 
@@ -294,7 +270,7 @@ def first_hit_rows(part, parts, eyes, bases, solid, voxel, face):
     """First voxel where `solid` is 1 (it is 0 or 1) and the face entered, -1 where there is none."""
     height, width = voxel.shape[1], voxel.shape[2]
     records = _records(solid.shape)
-    voxels, axes, _, drawn = records
+    voxels, entered, _, drawn = records
     for line in range(part, voxel.shape[0] * height, parts):
         view, row = line // height, line % height
         for column in range(width):
@@ -302,4 +278,4 @@ def first_hit_rows(part, parts, eyes, bases, solid, voxel, face):
             count, _ = _walk(eyes[view], direction, solid, np.float32(0), 0.0, False, records)
             hit = count > 0 and drawn[count - 1] != 0.0
             voxel[view, row, column] = voxels[count - 1] if hit else -1
-            face[view, row, column] = _face(axes[count - 1], direction) if hit else -1
+            face[view, row, column] = entered[count - 1] % 6 if hit else -1

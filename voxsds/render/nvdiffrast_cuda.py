@@ -16,6 +16,9 @@ layers are at most X + Y + Z. On the mesh 88 bytes a face; at most `nvdiffrast_m
 """
 
 import functools
+import importlib.util
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -157,26 +160,17 @@ def _moved(rays: RayBundle, device: torch.device) -> RayBundle:
     return replace(rays, eye=rays.eye.to(device), basis=rays.basis.to(device))
 
 
-def _painted(material: Float[Tensor, "X Y Z S"], lit: Float[Tensor, "S 6 3"]) -> Float[Tensor, "rows 3"]:
-    """Colour of each voxel through each face. Not a matrix product: that might round to TF32."""
-    parts = (
-        share[..., None] * color.reshape(-1) for share, color in zip(material.unbind(-1), lit, strict=True)
-    )
-    return sum(parts, start=material.new_zeros(())).reshape(-1, 3)
-
-
-def render(
+def composite(
     opacity: Float[Tensor, "X Y Z"],
-    material: Float[Tensor, "X Y Z S"],
-    lit: Float[Tensor, "S 6 3"],
+    faces: Float[Tensor, "X Y Z 6 3"],
     rays: RayBundle,
     background: Float[Tensor, "3"],
     threshold: float,
     min_transmittance: float,
 ) -> tuple[Float[Tensor, "B 4 H W"], Float[Tensor, "X Y Z"]]:
-    """(rgba, reach), see `voxsds.render.render`; float32 or float64 as the opacity is."""
-    rays, table, flat = _moved(rays, opacity.device), _painted(material, lit), opacity.reshape(-1)
-    wanted = torch.is_grad_enabled() and (opacity.requires_grad or material.requires_grad)
+    """(rgba, reach), see `renderer.render`; float32 or float64 as the opacity is."""
+    rays, table, flat = _moved(rays, opacity.device), faces.reshape(-1, 3), opacity.reshape(-1)
+    wanted = torch.is_grad_enabled() and (opacity.requires_grad or faces.requires_grad)
     images, reach = [], torch.zeros_like(flat)
     for view in range(rays.eye.shape[0]):
         rows = peel(opacity, rays, view, threshold, min_transmittance, wanted).rows
@@ -189,7 +183,7 @@ def render(
 def first_hit(
     opacity: Float[Tensor, "X Y Z"], rays: RayBundle, threshold: float
 ) -> tuple[Int[Tensor, "B H W"], Int[Tensor, "B H W"]]:
-    """(voxel, face), see `voxsds.render.first_hit`: one layer of the voxels over the threshold."""
+    """(voxel, face), see `renderer.first_hit`: one layer of the voxels over the threshold."""
     rays, hits = _moved(rays, opacity.device), []
     for view in range(rays.eye.shape[0]):
         scene = mesh(opacity.shape, rays, view, opacity > threshold)
@@ -200,3 +194,22 @@ def first_hit(
             hits.append(_next_rows(peeler, scene))
     rows = torch.stack(hits).reshape(-1, rays.height, rays.width)
     return torch.where(rows < 0, -1, rows // 6), torch.where(rows < 0, -1, rows % 6)
+
+
+def problem(device: torch.device) -> str | None:
+    """Why grids on `device` cannot be drawn, and what to do; None where they can."""
+    if not importlib.util.find_spec("nvdiffrast"):
+        return (
+            "needs the package nvdiffrast (for research and evaluation only): pip install"
+            " --no-build-isolation git+https://github.com/NVlabs/nvdiffrast@v0.4.0; or use 'auto'"
+        )
+    return None if device.type == "cuda" else f"is for CUDA, the grid is on {device}; use 'auto'"
+
+
+def bytes(
+    shape: Sequence[int],  # X, Y, Z
+    pixels: int,  # of all views
+) -> int:
+    """Memory of a backward in float32: colours of the faces, and gradients; a mesh of up to three faces a
+    voxel; the layers of every pixel."""
+    return math.prod(shape) * (4 * (18 + 25) + 3 * 88) + 8 * pixels * sum(shape)

@@ -4,6 +4,7 @@ All rays walk together, a plane crossing at a time (see `numba_kernels` for whic
 the image is then the compositing sum as it stands on paper, and every derivative is autograd's.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -83,29 +84,27 @@ def drawn_opacity(opacity: Float[Tensor, "*any"], threshold: float) -> Float[Ten
     return torch.where(opacity <= threshold, opacity - opacity.detach(), opacity)
 
 
-def render(
+def composite(
     opacity: Float[Tensor, "X Y Z"],
-    material: Float[Tensor, "X Y Z S"],
-    lit: Float[Tensor, "S 6 3"],
+    faces: Float[Tensor, "X Y Z 6 3"],
     rays: RayBundle,
     background: Float[Tensor, "3"],
     threshold: float,
+    min_transmittance: float,
 ) -> tuple[Float[Tensor, "B 4 H W"], Float[Tensor, "X Y Z"]]:
-    """(rgba, reach), see `voxsds.render.render`. No ray is stopped early.
+    """(rgba, reach), see `renderer.render`. No ray is stopped early, whatever `min_transmittance` is.
 
     C = sum_i T_i a_i c_i + T_end background, T_{i+1} = T_i (1 - a_i), A = 1 - T_end.
     """
-    voxels, faces, valid = walk(opacity.shape, rays)
-    alpha = drawn_opacity(opacity, threshold).reshape(-1)
-    share = material.reshape(-1, material.shape[-1])
+    voxels, entered, valid = walk(opacity.shape, rays)
+    alpha = torch.where(valid, drawn_opacity(opacity, threshold).reshape(-1)[voxels], 0.0)
+    seen = faces.reshape(-1, 3)[6 * voxels + entered]
     color = opacity.new_zeros(voxels.shape[1], 3)
     transmittance = opacity.new_ones(voxels.shape[1])
     reach = opacity.new_zeros(opacity.numel())
-    for voxel, face, there in zip(voxels, faces, valid, strict=True):
+    for voxel, there, a, c in zip(voxels, valid, alpha, seen, strict=True):
         arriving = torch.where(there, transmittance, 0.0).detach()
         reach = reach.scatter_reduce(0, voxel, arriving, "amax")
-        a = torch.where(there, alpha[voxel], 0.0)
-        c = torch.einsum("rs,rsk->rk", share[voxel], lit[:, face].transpose(0, 1))
         color = color + (transmittance * a)[:, None] * c
         transmittance = transmittance * (1 - a)
     color = color + transmittance[:, None] * background
@@ -117,7 +116,7 @@ def render(
 def first_hit(
     opacity: Float[Tensor, "X Y Z"], rays: RayBundle, threshold: float
 ) -> tuple[Int[Tensor, "B H W"], Int[Tensor, "B H W"]]:
-    """(voxel, face), see `voxsds.render.first_hit`."""
+    """(voxel, face), see `renderer.first_hit`."""
     voxels, faces, valid = walk(opacity.shape, rays)
     solid = valid & (opacity.reshape(-1)[voxels] > threshold)
     first = solid.to(torch.int8).argmax(dim=0, keepdim=True)
@@ -126,3 +125,16 @@ def first_hit(
     voxel = torch.where(found, voxels.gather(0, first)[0], -1)
     face = torch.where(found, faces.gather(0, first)[0], -1)
     return voxel.reshape(shape), face.reshape(shape)
+
+
+def problem(device: torch.device) -> str | None:
+    """None: it draws grids on every device."""
+    return None
+
+
+def bytes(
+    shape: Sequence[int],  # X, Y, Z
+    pixels: int,  # of all views
+) -> int:
+    """Memory of a backward in float32: autograd keeps every step of every ray."""
+    return 4 * math.prod(shape) * 36 + 72 * pixels * sum(shape)

@@ -1,18 +1,19 @@
-"""Exact differentiable rendering of voxel grids: one function over interchangeable backends."""
+"""Exact differentiable rendering of voxel grids: faces are painted, and a backend composites them."""
 
 import functools
-import importlib.util
-import os
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from voxsds.render.light import SKY
+from voxsds.render.paint import paint
 from voxsds.render.rays import RayBundle
 
-BACKENDS = ("auto", "reference", "numba", "triton", "nvdiffrast")
+ON_CPU, ON_CUDA = ("reference", "numba"), ("triton", "nvdiffrast")
+BACKENDS = ("auto", *ON_CPU, *ON_CUDA)
 MIN_TRANSMITTANCE = 1e-4  # a ray ends here: what follows changes no 8-bit image
 
 
@@ -30,56 +31,72 @@ class Hits(NamedTuple):
     face: Int[Tensor, "B H W"]  # index into palette.FACE_NORMALS; -1 = background
 
 
+@runtime_checkable
+class Backend(Protocol):
+    """What a module has to have that draws. It takes colours of faces, and knows no material."""
+
+    def composite(
+        self,
+        opacity: Float[Tensor, "X Y Z"],
+        faces: Float[Tensor, "X Y Z 6 3"],  # paint.paint
+        rays: RayBundle,
+        background: Float[Tensor, "3"],
+        threshold: float,
+        min_transmittance: float,
+    ) -> tuple[Float[Tensor, "B 4 H W"], Float[Tensor, "X Y Z"]]:
+        """(rgba, reach) of `render`, differentiable in `opacity` and `faces`."""
+        ...
+
+    def first_hit(
+        self, opacity: Float[Tensor, "X Y Z"], rays: RayBundle, threshold: float
+    ) -> tuple[Int[Tensor, "B H W"], Int[Tensor, "B H W"]]:
+        """(voxel, face) of `Hits`."""
+        ...
+
+    def problem(self, device: torch.device) -> str | None:
+        """Why it cannot draw grids on `device`, and what to do; None where it can."""
+        ...
+
+    def bytes(self, shape: Sequence[int], pixels: int) -> int:
+        """Most memory of a step in float32, with the colours of the faces, for the pixels of all views."""
+        ...
+
+
+def backend_of(name: str) -> Backend:
+    """The module of one of `BACKENDS`; only that one is imported."""
+    match name:
+        case "numba":
+            from voxsds.render import numba_cpu as found
+        case "triton":
+            from voxsds.render import triton_cuda as found
+        case "nvdiffrast":
+            from voxsds.render import nvdiffrast_cuda as found
+        case _:
+            from voxsds.render import reference as found
+    return found
+
+
 def choose_backend(backend: str, device: torch.device) -> str:
-    """The backend that `backend` means for tensors on `device`; 'auto' is the fastest there is."""
+    """The backend that `backend` means for tensors on `device`; 'auto' is the fastest there is.
+
+    ValueError where it is not known, or cannot draw there.
+    """
     if backend not in BACKENDS:
         raise ValueError(f"renderer backend '{backend}' is not known; known are {', '.join(BACKENDS)}")
     if backend == "auto":
-        if device.type == "cpu":
-            return "numba"
-        return "triton" if importlib.util.find_spec("triton") else "reference"
-    if backend == "numba" and device.type != "cpu":
-        raise ValueError(f"renderer backend 'numba' is for the CPU, the grid is on {device}; use 'auto'")
-    if backend == "triton":
-        _check_triton(device)
-    if backend == "nvdiffrast":
-        _check_nvdiffrast(device)
+        fastest = "numba" if device.type == "cpu" else "triton"
+        return fastest if backend_of(fastest).problem(device) is None else "reference"
+    if problem := backend_of(backend).problem(device):
+        raise ValueError(f"renderer backend '{backend}' {problem}")
     return backend
 
 
 def present_backends() -> dict[str, torch.device]:
     """The backends that this machine can use, each with the device that it is for."""
-    present = {"reference": torch.device("cpu"), "numba": torch.device("cpu")}
+    meant = dict.fromkeys(ON_CPU, torch.device("cpu"))
     if torch.cuda.is_available():
-        found = [name for name in ("triton", "nvdiffrast") if importlib.util.find_spec(name)]
-        present |= dict.fromkeys(found, torch.device("cuda", torch.cuda.current_device()))
-    return present
-
-
-def _check_triton(device: torch.device) -> None:
-    """ValueError where Triton's kernels cannot run. Its interpreter runs them on the CPU, slowly."""
-    if not importlib.util.find_spec("triton"):
-        raise ValueError(
-            "renderer backend 'triton' needs the package triton, which comes with torch for CUDA on Linux;"
-            " use 'auto'"
-        )
-    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
-        raise ValueError(
-            f"renderer backend 'triton' is for CUDA, the grid is on {device}; use 'auto', or set"
-            " TRITON_INTERPRET=1 to test the kernels on the CPU"
-        )
-
-
-def _check_nvdiffrast(device: torch.device) -> None:
-    """ValueError where nvdiffrast is not installed, or the grid not where it can be drawn."""
-    if not importlib.util.find_spec("nvdiffrast"):
-        raise ValueError(
-            "renderer backend 'nvdiffrast' needs the package nvdiffrast (for research and evaluation only):"
-            " pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast@v0.4.0;"
-            " or use 'auto'"
-        )
-    if device.type != "cuda":
-        raise ValueError(f"renderer backend 'nvdiffrast' is for CUDA, the grid is on {device}; use 'auto'")
+        meant |= dict.fromkeys(ON_CUDA, torch.device("cuda", torch.cuda.current_device()))
+    return {name: device for name, device in meant.items() if backend_of(name).problem(device) is None}
 
 
 @functools.cache
@@ -102,7 +119,7 @@ def render(
     """Images of the grid, differentiable in `opacity` and `material` and in nothing else.
 
     Over the voxels i that a ray enters, in order, with a_i the opacity, c_i = sum_s m_is lit[s, face]
-    the colour of the face entered and T_1 = 1:
+    the colour of the face entered (`paint.paint`) and T_1 = 1:
 
         C = sum_i T_i a_i c_i + T_end background,    T_{i+1} = T_i (1 - a_i),    A = 1 - T_end
 
@@ -117,53 +134,16 @@ def render(
     """
     _check(opacity, material, lit)
     sky = _sky(opacity.dtype, opacity.device) if background is None else background.to(opacity)
-    lit = lit.to(opacity)
-    match choose_backend(backend, opacity.device):
-        case "numba":
-            from voxsds.render import numba_cpu
-
-            return Rendering(
-                *numba_cpu.render(opacity, material, lit, rays, sky, threshold, min_transmittance)
-            )
-        case "triton":
-            from voxsds.render import triton_cuda
-
-            return Rendering(
-                *triton_cuda.render(opacity, material, lit, rays, sky, threshold, min_transmittance)
-            )
-        case "nvdiffrast":
-            from voxsds.render import nvdiffrast_cuda
-
-            return Rendering(
-                *nvdiffrast_cuda.render(opacity, material, lit, rays, sky, threshold, min_transmittance)
-            )
-        case _:
-            from voxsds.render import reference
-
-            return Rendering(*reference.render(opacity, material, lit, rays, sky, threshold))
+    faces = paint(material, lit.detach().to(opacity))
+    drawing = backend_of(choose_backend(backend, opacity.device))
+    return Rendering(*drawing.composite(opacity, faces, rays, sky, threshold, min_transmittance))
 
 
 def first_hit(
     opacity: Float[Tensor, "X Y Z"], rays: RayBundle, *, threshold: float = 0.5, backend: str = "auto"
 ) -> Hits:
     """The first voxel along each ray whose opacity is over `threshold`, and the face seen of it."""
-    match choose_backend(backend, opacity.device):
-        case "numba":
-            from voxsds.render import numba_cpu
-
-            return Hits(*numba_cpu.first_hit(opacity, rays, threshold))
-        case "triton":
-            from voxsds.render import triton_cuda
-
-            return Hits(*triton_cuda.first_hit(opacity, rays, threshold))
-        case "nvdiffrast":
-            from voxsds.render import nvdiffrast_cuda
-
-            return Hits(*nvdiffrast_cuda.first_hit(opacity, rays, threshold))
-        case _:
-            from voxsds.render import reference
-
-            return Hits(*reference.first_hit(opacity, rays, threshold))
+    return Hits(*backend_of(choose_backend(backend, opacity.device)).first_hit(opacity, rays, threshold))
 
 
 def _check(opacity: Tensor, material: Tensor, lit: Tensor) -> None:

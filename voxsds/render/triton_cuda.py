@@ -1,7 +1,7 @@
 """The GPU renderer: Triton kernels behind a torch function with a hand-written gradient.
 
-A forward is two launches, `paint` and `forward`; a backward two, `backward` and `collect`. Nothing
-waits for the device or reads from it, so both can be captured in a CUDA graph, all views at once.
+A forward is one launch, and so is a backward. Neither waits for the device or reads from it, so both
+can be captured in a CUDA graph, all views at once.
 
 **Backward without dividing light by 1 - a.** What a voxel's derivative needs is the light that arrives,
 known from the front, and what lies behind, known from the back. Walking to the front with both is
@@ -19,9 +19,15 @@ changes. The unit is the smallest with which no sum can overflow, opacities bein
 each addition is off by at most 2^-59 n c max |cotangent|, with c the largest of 1, the colours and
 the background: 2e-12 max |cotangent| for a view of 1024 x 1024.
 
-Memory: 24 numbers a voxel from forward to backward, 24 more (of 8 bytes where deterministic) during it.
+Memory: 18 numbers a voxel from forward to backward, 19 more during it, and 19 of 8 bytes where
+deterministic.
 """
 
+import functools
+import importlib.util
+import math
+import os
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -29,18 +35,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from voxsds.render import triton_kernels
 from voxsds.render.rays import RayBundle
 
 ACROSS, DOWN = 8, 4  # pixels of a tile: one warp, so that rays wait only for near neighbours
-VOXELS = 32  # of a program of `paint` and `collect`
 
 
 class _Scene(NamedTuple):
     """What the kernels draw, on one device, C-contiguous."""
 
     opacity: Tensor  # (X, Y, Z)
-    table: Tensor  # (X Y Z, 6, 4): colour of each voxel through each face, and 1
+    faces: Tensor  # (X, Y, Z, 6, 3), see paint.paint
     background: Tensor  # (3,)
     eyes: Tensor  # (B, 3)
     bases: Tensor  # (B, 3, 3)
@@ -64,22 +68,16 @@ def _over_tiles(rays: RayBundle) -> tuple[int, int]:
     return -(-rays.width // ACROSS) * -(-rays.height // DOWN), rays.eye.shape[0]
 
 
-def _over_voxels(opacity: Tensor) -> tuple[int]:
-    """One program a block of voxels."""
-    return (-(-opacity.numel() // VOXELS),)
+@functools.cache
+def _kernels() -> Any:
+    """The kernels; their module cannot be imported where Triton is missing."""
+    from voxsds.render import triton_kernels
 
+    return triton_kernels
 
-kernels: Any = triton_kernels  # where triton is missing, a type checker takes a kernel for a plain function
 
 # As on the CPU, no product and sum are fused: a fused one rounds otherwise, and visits other voxels.
 _TILE = {"ACROSS": ACROSS, "DOWN": DOWN, "num_warps": 1, "enable_fp_fusion": False}
-
-
-def _painted(opacity: Tensor, material: Tensor, lit: Tensor) -> Tensor:
-    """The table of colours, see `triton_kernels.paint`."""
-    table = opacity.new_empty((opacity.numel(), 6, 4))
-    kernels.paint[_over_voxels(opacity)](material, lit, table, opacity.numel(), lit.shape[0], VOXELS)
-    return table
 
 
 def _fixed_point(scene: _Scene, cotangent: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,34 +85,30 @@ def _fixed_point(scene: _Scene, cotangent: Tensor) -> tuple[Tensor, Tensor]:
 
     What a pixel adds to one number is at most 8 c max |cotangent| (four channels, here and behind).
     """
-    colors = torch.stack([*scene.table.aminmax(), *scene.background.aminmax()]).abs().amax()
-    largest = 8 * colors * cotangent.abs().amax() + 0 * scene.opacity.sum()
+    colors = torch.stack([*scene.faces.aminmax(), *scene.background.aminmax()]).abs().amax()
+    largest = 8 * colors.clamp(min=1) * cotangent.abs().amax() + 0 * scene.opacity.sum()
     pixels = cotangent.numel() // 4
     exponent = torch.frexp(largest.double() * pixels).exponent
     finite = torch.where(largest.isfinite(), 1.0, torch.nan).double()
     return torch.ldexp(finite, 62 - exponent), torch.ldexp(finite, exponent - 62)
 
 
-class _Render(torch.autograd.Function):
+class _Composite(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, opacity, material, lit, rays, background, threshold, stop):
-        opacity, lit, background = opacity.contiguous(), lit.contiguous(), background.contiguous()
+    def forward(ctx, opacity, faces, rays, background, threshold, stop):
+        opacity, faces, background = opacity.contiguous(), faces.contiguous(), background.contiguous()
         kind, views = opacity.dtype, rays.eye.shape[0]
         image = opacity.new_empty((views, 4, rays.height, rays.width))
         reach = torch.zeros_like(opacity)
         with torch.cuda.device_of(opacity):
+            eyes, bases = rays.eye.to(opacity.device), rays.basis.to(opacity.device)
             scene = _Scene(
-                opacity,
-                _painted(opacity, material.contiguous(), lit),
-                background,
-                rays.eye.to(opacity.device).contiguous(),
-                rays.basis.to(opacity.device).contiguous(),
-                _rounded(threshold, kind),
-                float(stop),
-            )
+                opacity, faces, background, eyes.contiguous(), bases.contiguous(),
+                _rounded(threshold, kind), float(stop),
+            )  # fmt: skip
             bits = reach.view(torch.int32 if kind == torch.float32 else torch.int64)
-            kernels.forward[_over_tiles(rays)](*scene, image, bits, *_sizes(opacity, rays), **_TILE)
-        ctx.save_for_backward(*scene[:5], lit)
+            _kernels().forward[_over_tiles(rays)](*scene, image, bits, *_sizes(opacity, rays), **_TILE)
+        ctx.save_for_backward(*scene[:5])
         ctx.knobs = rays, scene.threshold, scene.stop
         ctx.mark_non_differentiable(reach)
         return image, reach
@@ -122,49 +116,70 @@ class _Render(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, *cotangents):
-        opacity, table, background, eyes, bases, lit = ctx.saved_tensors
         rays, threshold, stop = ctx.knobs
-        scene = _Scene(opacity, table, background, eyes, bases, threshold, stop)
+        scene = _Scene(*ctx.saved_tensors, threshold, stop)
         fixed = torch.are_deterministic_algorithms_enabled()
-        cotangent = cotangents[0].contiguous()
-        sums = torch.zeros_like(table, dtype=torch.int64 if fixed else None)
-        by_opacity = torch.empty_like(opacity)
-        by_material = opacity.new_empty((*opacity.shape, lit.shape[0]))
-        with torch.cuda.device_of(opacity):
+        cotangent, sizes = cotangents[0].contiguous(), _sizes(scene.opacity, rays)
+        sums = tuple(
+            torch.zeros_like(part, dtype=torch.int64 if fixed else None)
+            for part in (scene.opacity, scene.faces)
+        )
+        with torch.cuda.device_of(scene.opacity):
             scale, unit = _fixed_point(scene, cotangent) if fixed else (cotangent, cotangent)
-            kernels.backward[_over_tiles(rays)](
-                *scene, cotangent, scale, sums, *_sizes(opacity, rays), FIXED=fixed, **_TILE
+            _kernels().backward[_over_tiles(rays)](
+                *scene, cotangent, scale, *sums, *sizes, FIXED=fixed, **_TILE
             )
-            kernels.collect[_over_voxels(opacity)](
-                sums, unit, lit, by_opacity, by_material, opacity.numel(), lit.shape[0], fixed, VOXELS
-            )
-        return by_opacity, by_material, None, None, None, None, None
+        by_opacity, by_faces = ((part * unit).to(cotangent) for part in sums) if fixed else sums
+        return by_opacity, by_faces, None, None, None, None
 
 
-def render(
+def composite(
     opacity: Float[Tensor, "X Y Z"],
-    material: Float[Tensor, "X Y Z S"],
-    lit: Float[Tensor, "S 6 3"],
+    faces: Float[Tensor, "X Y Z 6 3"],
     rays: RayBundle,
     background: Float[Tensor, "3"],
     threshold: float,
     min_transmittance: float,
 ) -> tuple[Float[Tensor, "B 4 H W"], Float[Tensor, "X Y Z"]]:
-    """(rgba, reach), see `voxsds.render.render`; float32 or float64 as the opacity is."""
-    return _Render.apply(opacity, material, lit, rays, background, threshold, min_transmittance)
+    """(rgba, reach), see `renderer.render`; float32 or float64 as the opacity is."""
+    return _Composite.apply(opacity, faces, rays, background, threshold, min_transmittance)
 
 
 def first_hit(
     opacity: Float[Tensor, "X Y Z"], rays: RayBundle, threshold: float
 ) -> tuple[Int[Tensor, "B H W"], Int[Tensor, "B H W"]]:
-    """(voxel, face), see `voxsds.render.first_hit`."""
+    """(voxel, face), see `renderer.first_hit`."""
     opacity = opacity.detach().contiguous()
     shape = (rays.eye.shape[0], rays.height, rays.width)
     voxel, face = (torch.empty(shape, dtype=torch.int64, device=opacity.device) for _ in range(2))
     eyes, bases = rays.eye.to(opacity.device).contiguous(), rays.basis.to(opacity.device).contiguous()
     limit = _rounded(threshold, opacity.dtype)
     with torch.cuda.device_of(opacity):
-        kernels.first_hit[_over_tiles(rays)](
+        _kernels().first_hit[_over_tiles(rays)](
             opacity, eyes, bases, limit, voxel, face, *_sizes(opacity, rays), **_TILE
         )
     return voxel, face
+
+
+def problem(device: torch.device) -> str | None:
+    """Why grids on `device` cannot be drawn, and what to do; None where they can.
+
+    Triton's interpreter draws those on the CPU too, slowly.
+    """
+    if not importlib.util.find_spec("triton"):
+        return "needs the package triton, which comes with torch for CUDA on Linux; use 'auto'"
+    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        return (
+            f"is for CUDA, the grid is on {device}; use 'auto', or set TRITON_INTERPRET=1 to test the kernels"
+            " on the CPU"
+        )
+    return None
+
+
+def bytes(
+    shape: Sequence[int],  # X, Y, Z
+    pixels: int,  # of all views
+) -> int:
+    """Memory of a backward in float32: colours of the faces, and gradients."""
+    sums = 19 * 8 if torch.are_deterministic_algorithms_enabled() else 0
+    return math.prod(shape) * (4 * (18 + 19) + sums)

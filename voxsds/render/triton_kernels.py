@@ -1,10 +1,8 @@
 """The kernels of the CUDA renderer; `triton_cuda` launches them, `triton_walk` walks the rays.
 
-`paint` makes, once a picture, the table of what rays see: colour (V, 6, 4) of each voxel through each
-face, linear RGB and a fourth channel, alpha, which is 1 (and 0 in the background). A visit then reads
-one row of four numbers and sends one row of four back, and what it costs does not depend on how many
-materials there are. `collect` takes the gradient table (V, 6, 4), whose fourth channel is that of the
-opacity, back to opacity and materials. Both move the table through memory once.
+What rays see is the table `faces` (6 V, 3), linear RGB of each voxel through each face (`paint.paint`). A
+visit reads one row of it and sends one row of gradients back, and what it costs does not depend on how
+many materials there are. In registers a colour has a fourth channel, alpha, which is 1 (0 in the background).
 
 A program draws a tile of one view, one ray a lane; its loops end when the tile's last ray does.
 Transmittance is float64; weights, colours and what is sent back have the opacity's type.
@@ -17,7 +15,7 @@ import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 from voxsds.render.triton_walk import advance, any_of, enter, face_entered, pixels, retreat
 
-SIZES = ["nx", "ny", "nz", "height", "width", "voxels"]  # a kernel serves all of them
+SIZES = ["nx", "ny", "nz", "height", "width"]  # a kernel serves all of them
 
 
 @triton.jit
@@ -30,11 +28,19 @@ def _drawn(opacity, voxel, there, threshold):
 
 @triton.jit
 @no_type_check
-def _rows(line, place):
-    """Offsets (rays, 4) of the rows of a table (V, 6, 4) that belong to the voxels and faces entered."""
+def _row(line, place):
+    """Row of `faces`, 6 * voxel + face, of the voxel and the face that each ray enters."""
     _, _, _, voxel, axis = place
-    row = voxel.to(tl.int64) * 24 + face_entered(line, axis) * 4
-    return row[:, None] + tl.arange(0, 4)[None, :]
+    return voxel.to(tl.int64) * 6 + face_entered(line, axis)
+
+
+@triton.jit
+@no_type_check
+def _seen(faces, row, there):
+    """Colour of these rows and alpha, which is 1, (rays, 4); black where none is `there`."""
+    channel = tl.arange(0, 4)[None, :]
+    color = tl.load(faces + row[:, None] * 3 + channel, mask=there[:, None] & (channel < 3), other=0.0)
+    return tl.where(channel == 3, 1.0, color)
 
 
 @triton.jit
@@ -53,58 +59,10 @@ def _background(background):
     return tl.load(background + channel, mask=channel < 3, other=0.0)
 
 
-@triton.jit
-@no_type_check
-def _lit_row(lit, s):
-    """(1, 32): lit colour of material s, laid out as a row of the table (V, 6, 4), 0 where there is none."""
-    column = tl.arange(0, 32)[None, :]
-    colored = (column < 24) & (column % 4 < 3)
-    return tl.load(lit + s * 18 + column // 4 * 3 + column % 4, mask=colored, other=0.0)
-
-
-@triton.jit(do_not_specialize=SIZES)
-@no_type_check
-def paint(material, lit, table, voxels, SOLIDS: tl.constexpr, BLOCK: tl.constexpr):
-    """table[v, face] = (sum_s material[v, s] lit[s, face], 1)."""
-    voxel = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    column = tl.arange(0, 32)[None, :]
-    there = voxel < voxels
-    color = tl.zeros([BLOCK, 32], table.dtype.element_ty) + (column % 4 == 3).to(table.dtype.element_ty)
-    for s in range(SOLIDS):
-        share = tl.load(material + voxel * SOLIDS + s, mask=there, other=0.0)
-        color += share[:, None] * _lit_row(lit, s)
-    tl.store(table + voxel[:, None] * 24 + column, color, mask=there[:, None] & (column < 24))
-
-
-@triton.jit(do_not_specialize=SIZES)
-@no_type_check
-def collect(
-    table,
-    unit,
-    lit,
-    by_opacity,
-    by_material,
-    voxels,
-    SOLIDS: tl.constexpr,
-    FIXED: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """From the gradient table to by_opacity (V,) and by_material (V, S); fixed-point sums times `unit`."""
-    voxel = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    column = tl.arange(0, 32)[None, :]
-    there = voxel < voxels
-    rows = tl.load(table + voxel[:, None] * 24 + column, mask=there[:, None] & (column < 24), other=0)
-    if FIXED:
-        rows = (rows.to(tl.float64) * tl.load(unit)).to(by_opacity.dtype.element_ty)
-    tl.store(by_opacity + voxel, tl.sum(tl.where(column % 4 == 3, rows, 0.0), axis=1), mask=there)
-    for s in range(SOLIDS):
-        tl.store(by_material + voxel * SOLIDS + s, tl.sum(rows * _lit_row(lit, s), axis=1), mask=there)
-
-
 @triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def forward(
-    opacity, table, background, eyes, bases, threshold: tl.float64, stop: tl.float64,
+    opacity, faces, background, eyes, bases, threshold: tl.float64, stop: tl.float64,
     image, reach, nx, ny, nz, height, width, ACROSS: tl.constexpr, DOWN: tl.constexpr,
 ):  # fmt: skip
     """Draw `image` (B, 4, H, W) and raise `reach` (V,) to the transmittance with which rays arrive.
@@ -128,7 +86,7 @@ def forward(
         tl.atomic_max(
             reach + place[3], arriving.to(reach.dtype.element_ty, bitcast=True), mask=raised, sem="relaxed"
         )
-        seen = tl.load(table + _rows(line, place), mask=(a != 0.0)[:, None], other=0.0)
+        seen = _seen(faces, _row(line, place), a != 0.0)
         color += (transmittance * a).to(kind)[:, None] * seen
         transmittance *= 1.0 - a
         alive = alive & ~(transmittance <= stop)
@@ -170,7 +128,7 @@ def _to_the_end(opacity, threshold, stop, line, place, alive, inside):
 
 @triton.jit
 @no_type_check
-def _worth_behind(opacity, table, cotangent, beyond, threshold, stop, line, place, alive, others):
+def _worth_behind(opacity, faces, cotangent, beyond, threshold, stop, line, place, alive, others):
     """What lies behind `place` is worth: b = sum_j T_j a_j h_j + T_end `beyond`, with T = 1 at the start.
 
     A ray is followed until light from further back could change no derivative by more than `stop`;
@@ -182,7 +140,7 @@ def _worth_behind(opacity, table, cotangent, beyond, threshold, stop, line, plac
     while any_of(alive):
         place, alive = advance(line, place, alive)
         a = _drawn(opacity, place[3], alive, threshold)
-        seen = tl.load(table + _rows(line, place), mask=(a != 0.0)[:, None], other=0.0)
+        seen = _seen(faces, _row(line, place), a != 0.0)
         worth += (transmittance * a).to(worth.dtype) * tl.sum(seen * cotangent, axis=1)
         transmittance *= 1.0 - a
         others *= 1.0 - a
@@ -193,11 +151,13 @@ def _worth_behind(opacity, table, cotangent, beyond, threshold, stop, line, plac
 @triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def backward(
-    opacity, table, background, eyes, bases, threshold: tl.float64, stop: tl.float64,
-    cotangents, scale, gradient, nx, ny, nz, height, width,
+    opacity, faces, background, eyes, bases, threshold: tl.float64, stop: tl.float64,
+    cotangents, scale, by_opacity, by_faces, nx, ny, nz, height, width,
     FIXED: tl.constexpr, ACROSS: tl.constexpr, DOWN: tl.constexpr,
 ):  # fmt: skip
-    """Add to `gradient` (V, 6, 4) what the pixels send back; fixed-point sums are in units of 1 / `scale`.
+    """Add to `by_opacity` (V,) and `by_faces` (6 V, 3) what the pixels send back.
+
+    Fixed-point sums are in units of 1 / `scale`.
 
     With g the cotangent of a pixel, h_i = g . (colour of voxel i, 1) and b_i what is behind it is worth:
 
@@ -215,24 +175,29 @@ def backward(
         opacity, threshold, stop, line, first, alive, inside
     )
     behind = tl.sum(cotangent * _background(background), axis=1)
-    behind = _worth_behind(opacity, table, cotangent, behind, threshold, stop, line, place, ended, others)
+    behind = _worth_behind(opacity, faces, cotangent, behind, threshold, stop, line, place, ended, others)
     kind = behind.dtype
     index = count - 1
     transmittance = arrival
+    channel = tl.arange(0, 4)[None, :]
     while any_of(index >= 0):
         there = index >= 0
         a = _drawn(opacity, place[3], there, threshold)
-        rows = _rows(line, place)
-        here = tl.sum(tl.load(table + rows, mask=there[:, None], other=0.0) * cotangent, axis=1)
+        row = _row(line, place)
+        here = tl.sum(_seen(faces, row, there) * cotangent, axis=1)
         passed = 1.0 - a
         transmittance /= tl.where(index < last, passed, 1.0)
         arriving = tl.where(index > last, 0.0, transmittance)
-        by_opacity = arriving.to(kind) * (here - behind)
-        by_color = (arriving * a).to(kind)[:, None] * cotangent
-        sent = tl.where(tl.arange(0, 4)[None, :] == 3, by_opacity[:, None], by_color)
+        to_opacity = arriving.to(kind) * (here - behind)
+        to_color = (arriving * a).to(kind)[:, None] * cotangent
         if FIXED:
-            sent = tl.floor(sent.to(tl.float64) * tl.load(scale) + 0.5).to(tl.int64)
-        tl.atomic_add(gradient + rows, sent, mask=(there & (index <= last))[:, None], sem="relaxed")
+            unit = tl.load(scale)
+            to_opacity = tl.floor(to_opacity.to(tl.float64) * unit + 0.5).to(tl.int64)
+            to_color = tl.floor(to_color.to(tl.float64) * unit + 0.5).to(tl.int64)
+        lighted = there & (index <= last)
+        tl.atomic_add(by_opacity + place[3], to_opacity, mask=lighted, sem="relaxed")
+        colored = lighted[:, None] & (channel < 3)
+        tl.atomic_add(by_faces + row[:, None] * 3 + channel, to_color, mask=colored, sem="relaxed")
         behind = a.to(kind) * here + passed.to(kind) * behind
         place = retreat(line, place, first)
         index -= 1

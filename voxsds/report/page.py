@@ -8,7 +8,7 @@ import base64
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,13 @@ from voxsds.render.draw import Images
 from voxsds.report.charts import History, charts
 from voxsds.report.history import embedded, moments_of
 from voxsds.report.sheet import contact_sheet, to_bytes
+from voxsds.report.strips import strips
 from voxsds.report.tables import cleanup_table, gradient_errors, gradient_table, material_rows
-from voxsds.validate.criteria import headline_numbers
-from voxsds.validate.validation import Run, Validation, View
+from voxsds.validate.checks import failed
+from voxsds.validate.headline import numbers
+from voxsds.validate.run import Run
+from voxsds.validate.validation import Validation
+from voxsds.validate.views import View
 from voxsds.world.snapshots import Blocks
 
 FOLDER = Path(__file__).parent
@@ -54,13 +58,16 @@ class Page:
 
 
 def write_report(folder: Path, page: Page) -> None:
-    """index.html, before_after.png and metrics.json."""
+    """Writes index.html, before_after.png, test_images/, figures.json and the headline, metrics.json."""
     views = page.validation.views
     before, after = (torch.stack([getattr(view, name) for view in views]) for name in ("before", "after"))
     sheet = contact_sheet(_halved(before), _halved(after), [view.label for view in views], page.run.prompt)
     write_image(folder / "before_after.png", sheet)
+    for view, strip in enumerate(strips(page.run.test_images)):
+        write_image(folder / "test_images" / f"view_{view}.png", strip)
     write_text(folder / "index.html", html(page))
-    write_json(folder / "metrics.json", page.validation.figures)
+    write_json(folder / "figures.json", page.validation.as_json())
+    write_json(folder / "metrics.json", asdict(page.validation.headline))
 
 
 def _halved(images: Images) -> Float[Tensor, "views 3 rows columns"]:
@@ -86,33 +93,41 @@ def html(page: Page) -> str:
 
 def _told(page: Page) -> dict[str, Any]:
     """All that the template asks for, but the worlds."""
-    run, figures, verdicts = page.run, page.validation.figures, page.validation.verdicts
+    run, validation, figures = page.run, page.validation, page.validation.figures
+    precision = figures.quality.r_precision
+    return {
+        **_frame(),
+        "prompt": run.prompt,
+        "subtitle": page.subtitle,
+        "criteria": validation.criteria,
+        "failures": validation.failures,
+        "missed": failed(validation.criteria),
+        "found": failed(validation.failures),
+        "numbers": numbers(validation.headline),
+        "views": [_view(view) for view in validation.views],
+        "captions": page.captions,
+        "progression": _progression(run.test_images),
+        "charts": charts(page.history),
+        "edit": figures.edit,
+        "cleanup": cleanup_table(figures),
+        "materials": material_rows(figures.materials, run.after.palette),
+        "gradients": gradient_table(figures.gradcheck),
+        "gradient_errors": gradient_errors(page.gradient_errors),
+        "recognised": {"before": f"{precision.before:.0%}", "after": f"{precision.after:.0%}"},
+        "score": figures.quality.score,
+        "others": validation.others,
+        "provenance": page.provenance.items(),
+        "settings": yaml.safe_dump(dict(page.settings), sort_keys=False, allow_unicode=True),
+    }
+
+
+def _frame() -> dict[str, Any]:
+    """Style and script, which are the same in every report."""
     script = BUNDLE.read_text(encoding="utf-8")
     return {
         "style": Markup(STYLE.read_text(encoding="utf-8")),
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "prompt": run.prompt,
-        "subtitle": page.subtitle,
-        "verdicts": verdicts,
-        "failed": [v for v in verdicts if not v.passed],
-        "passed": sum(v.passed for v in verdicts),
-        "numbers": headline_numbers(figures),
-        "views": [_view(view) for view in page.validation.views],
-        "captions": page.captions,
-        "progression": _progression(run.test_images),
-        "charts": charts(page.history),
-        "edit": figures["edit"],
-        "failures": page.validation.failures,
-        "cleanup": cleanup_table(figures),
-        "materials": material_rows(figures["materials"], run.after.palette),
-        "gradients": gradient_table({"input map": run.gradients_before, "trained grid": run.gradients_after}),
-        "gradient_errors": gradient_errors(page.gradient_errors),
-        "recognised": {when: f"{share:.0%}" for when, share in figures["quality"]["r_precision"].items()},
-        "score": figures["quality"]["score"],
-        "others": page.validation.others,
-        "provenance": page.provenance.items(),
-        "settings": yaml.safe_dump(dict(page.settings), sort_keys=False, allow_unicode=True),
     }
 
 

@@ -3,19 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
+from voxsds.validate.figures import Figures, Gradients, Materials
+from voxsds.validate.run import GradientTest
 from voxsds.world.palette import AIR, TOP, Palette
 
-TOTALS = ("blocks", "changed")  # of the export as a whole: no steps of its cleanup
+TOTALS = ("blocks", "changed")  # of the result: nothing that was done
 
 
-def material_rows(shares: Mapping[str, Mapping[str, float]], palette: Palette) -> list[dict[str, Any]]:
+def material_rows(shares: Materials, palette: Palette) -> list[dict[str, Any]]:
     """A row for each material: its shares "before" and "after", and its colour from above."""
     rows = []
     for index, name in enumerate(palette.names):
         if index == AIR:
             continue
         red, green, blue = (round(255 * c) for c in palette.albedo[index, TOP])
-        before, after = (100 * shares[when].get(name, 0.0) for when in ("before", "after"))
+        before, after = (100 * of.get(name, 0.0) for of in (shares.before, shares.after))
         rows.append(
             {
                 "name": name,
@@ -29,19 +31,20 @@ def material_rows(shares: Mapping[str, Mapping[str, float]], palette: Palette) -
     return rows
 
 
-def gradient_table(tests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def gradient_table(tests: Gradients) -> dict[str, Any]:
     """One row for each gradient test, by what it was made on."""
     columns = ["norm, materials", "norm, occupancy", "health score", "visible blocks reached", "NaN or Inf"]
-    return {"columns": columns, "rows": [(name, _gradient_row(test)) for name, test in tests.items()]}
+    rows = [("input map", _gradient_row(tests.before)), ("trained grid", _gradient_row(tests.after))]
+    return {"columns": columns, "rows": rows}
 
 
-def _gradient_row(test: Mapping[str, Any]) -> list[str]:
-    bad = test["has_nan_gradients"] or test["has_inf_gradients"]
+def _gradient_row(test: GradientTest) -> list[str]:
+    bad = test.has_nan_gradients or test.has_inf_gradients
     return [
-        f"{test['gradient_norm_l2']:.3g}",
-        f"{test['occupancy']['gradient_norm_l2']:.3g}",
-        f"{test['gradient_health_score']:.3f}",
-        f"{test['blocks_with_gradients']:.1%}",
+        f"{test.gradient_norm_l2:.3g}",
+        f"{test.occupancy.gradient_norm_l2:.3g}",
+        f"{test.gradient_health_score:.3f}",
+        f"{test.blocks_with_gradients:.1%}",
         "yes" if bad else "none",
     ]
 
@@ -59,15 +62,16 @@ def gradient_errors(errors: Mapping[str, Mapping[str, float]]) -> list[tuple[str
     ]
 
 
-def cleanup_table(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The result without and with its cleanup, and the steps of the export in a sentence."""
-    cleanup, quality = figures["cleanup"], figures["quality"]
+def cleanup_table(figures: Figures) -> dict[str, Any]:
+    """The result without and with its cleanup, and what the export did in a sentence."""
+    cleanup, quality = figures.cleanup, figures.quality
     rows = [
-        ("R-precision", f"{cleanup['r_precision_untidied']:.2f}", f"{quality['r_precision']['after']:.2f}"),
-        ("score", f"{cleanup['score_untidied']:.3f}", f"{quality['score']['after']:.3f}"),
-        ("speckle", f"{cleanup['speckle_untidied']:.2%}", f"{quality['speckle']:.2%}"),
-        ("floating blocks", f"{cleanup['floating_untidied']}", f"{figures['edit']['floating']}"),
+        ("R-precision", f"{cleanup.r_precision_untidied:.2f}", f"{quality.r_precision.after:.2f}"),
+        ("score", f"{cleanup.score_untidied:.3f}", f"{quality.score.after:.3f}"),
+        ("speckle", f"{cleanup.speckle_untidied:.2%}", f"{quality.speckle:.2%}"),
+        ("floating blocks", f"{cleanup.floating_untidied}", f"{figures.edit.floating}"),
     ]
-    done = {name: count for name, count in cleanup["counts"].items() if count and name not in TOTALS}
+    done = {name: count for name, count in cleanup.counts.items() if count and name not in TOTALS}
     steps = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in done.items())
-    return {"rows": rows, "done": f"It changed {cleanup['changed']} cells{': ' * bool(steps)}{steps}."}
+    did = f" All that the export did: {steps}." if steps else ""
+    return {"rows": rows, "done": f"The cleanup changed {cleanup.changed} cells.{did}"}

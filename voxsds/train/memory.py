@@ -6,10 +6,11 @@ materials (air counted), S = M - 1, and f = 1 + 1/8 + 1/64 for the levels 1, 2 a
     grid and Adam         (1 + M)(1 + 3 f) + 1      initial logits; residuals and Adam's two means; reach
     field and penalties   M + 4 S + 5               what autograd keeps of logits, shares and entropy; reach
                           3 (S + 2), with 3 M       for patchwork, with its limit
-    renderer              what `Load` says of each backend, 56 for Triton
+    renderer              what the backend says     37 for Triton, 94 for numba, whatever M is;
+                          or 19 + S                 gradients of faces, opacity and shares, if that is more
 
 and besides, the images, the teacher's weights, and what it keeps of every pixel. With eight materials and
-Triton that is 41 + 68 + 56 numbers, 165 x 4 bytes a voxel: 5.5 GB for 256 x 128 x 256.
+Triton that is 41 + 68 + 37 numbers, 146 x 4 bytes a voxel: 4.9 GB for 256 x 128 x 256.
 """
 
 import math
@@ -21,8 +22,7 @@ import torch
 
 from voxsds.guidance.load import family
 from voxsds.guidance.teacher import Needs
-from voxsds.render.numba_cpu import PARTS
-from voxsds.render.renderer import choose_backend
+from voxsds.render.renderer import backend_of, choose_backend
 from voxsds.train.recipe import Recipe
 
 NUMBER = 4  # bytes
@@ -88,17 +88,8 @@ class Load:
         return sum(self.parts.values())
 
     def _renderer(self, voxels: int, solids: int, pixels: int) -> int:
-        gradients, layers = voxels * (1 + solids), sum(self.shape)
-        match self.backend:
-            case "numba":  # a buffer for the gradients of each part, and their sum
-                return NUMBER * gradients * (PARTS + 1)
-            case "triton":  # colours of all faces, and their gradients (8 bytes where deterministic)
-                fixed = torch.are_deterministic_algorithms_enabled()
-                return NUMBER * (gradients + (72 if fixed else 48) * voxels)
-            case "nvdiffrast":  # likewise; a mesh of up to three faces a voxel; the layers of every pixel
-                return NUMBER * (gradients + 42 * voxels + 2 * pixels * layers) + 88 * 3 * voxels
-            case _:  # autograd keeps every step of every ray
-                return (12 * solids + 60) * pixels * layers
+        """While the backend goes backward; or after it, when the faces' gradients become the materials'."""
+        return max(backend_of(self.backend).bytes(self.shape, pixels), NUMBER * voxels * (19 + solids))
 
     def _teacher(self, pixels: int) -> int:
         """0 where it is not here yet: its size is known when it has been downloaded."""

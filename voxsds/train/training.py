@@ -91,9 +91,8 @@ class Training:
         self.clock = StepClock(grid.initial_occupancy.device)
         self.critic = Critic(teacher, question, scene.parts, recipe, self.own, self.clock)
         self.camera_draws = np.random.default_rng([recipe.seed, 0])
-        self.source = ViewSource(
-            recipe.cameras, recipe.poses, scene.cameras, grid.shape, scene.frame, self.critic.resolution
-        )
+        size = self.critic.resolution
+        self.source = ViewSource(recipe.cameras, recipe.poses, scene.cameras, grid.shape, scene.frame, size)
         lit = torch.as_tensor(lit_faces(scene.palette)).to(grid.initial_occupancy)
         self.drawing = Drawing(lit, scene.frame, recipe.render)
         self.probe_rays = self.drawing.rays(self.source.spread(PROBE_VIEWS))

@@ -1,4 +1,4 @@
-"""The blocks of a run at single steps, as small files: logs/worlds/step_0050.npz."""
+"""Plain blocks as small files: of a run at single steps, logs/worlds/step_0050.npz, and of an export."""
 
 import io
 import zipfile
@@ -22,15 +22,18 @@ def packed(blocks: Blocks) -> bytes:
     return file.getvalue()
 
 
+def read_blocks(path: Path, stage: str) -> Blocks:
+    """The blocks in a file of `packed`; ValueError naming the `stage` that writes it where it is broken."""
+    try:
+        with np.load(path) as file:
+            return file["blocks"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: holds no blocks ({error}); run the stage {stage} again") from error
+
+
 def read_worlds(folder: Path) -> dict[int, Blocks]:
     """The blocks in `folder` by step; ValueError where there are none or a file is broken."""
-    found = {}
-    for path in sorted(folder.glob("step_*.npz")):
-        try:
-            with np.load(path) as file:
-                found[int(path.stem.removeprefix("step_"))] = file["blocks"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path}: holds no blocks ({error}); run the stage train again") from error
-    if not found:
+    paths = {int(path.stem.removeprefix("step_")): path for path in folder.glob("step_*.npz")}
+    if not paths:
         raise ValueError(f"{folder}: no step_*.npz; run the stage train again")
-    return dict(sorted(found.items()))
+    return {step: read_blocks(paths[step], "train") for step in sorted(paths)}
