@@ -41,13 +41,12 @@ def variants(seed: int) -> dict[str, Recipe]:
     """What is compared, by name; 300 steps each."""
 
     def run(method: str = "sds", penalties: dict[str, float] | None = None, **train: Any) -> Recipe:
-        teacher = teacher_settings(method=method, source_prompt="a house on grass")
+        teacher = teacher_settings(method=method)
         weights = Penalties(**{**PENALTIES, **(penalties or {})})
         return recipe(seed, teacher=teacher, steps=300, penalties=weights, **train)
 
     return {
         "sds": run(),
-        "bridge": run("bridge"),
         "jump": run("jump"),
         "no patchwork": run(penalties={"patchwork": 0.0}),
         "no penalty": run(penalties=dict.fromkeys(PENALTIES, 0.0)),

@@ -49,6 +49,7 @@ WAYS = {  # key of a summary: heading and form
     "seconds": ("s", ".0f"),
 }
 REJECTED = {  # name of a result whose code has been removed: what was tried
+    "bridge": "led away from what the map shows, with the map itself as the reference",
     "hard-phase": "the last fifth draws plain blocks, single flips of which are judged by the exact gradient",
     "straight-through": "the last fifth draws plain blocks, which move by the gradient of the soft grid",
 }

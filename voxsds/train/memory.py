@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 import psutil
 import torch
 
-from voxsds.guidance.sdxl.needs import Needs, needs_of
-from voxsds.guidance.teacher import TeacherSettings
+from voxsds.guidance.load import family
+from voxsds.guidance.teacher import Needs
 from voxsds.render.renderer import backend_of, choose_backend
 from voxsds.train.recipe import Recipe
 
@@ -40,7 +40,7 @@ class Load:
     levels: tuple[int, ...]
     backend: str  # of the renderer; not "auto"
     views: int  # that one process draws a step
-    teacher: TeacherSettings
+    resolution: int  # pixels along the side of a view
     needs: Needs  # the teacher's
     patchwork: bool = False  # penalised
     limited: bool = False  # that penalty is
@@ -62,8 +62,8 @@ class Load:
             levels=levels,
             backend=choose_backend(recipe.render.backend, device),
             views=-(-recipe.train.views // processes),
-            teacher=recipe.teacher,
-            needs=needs_of(recipe.teacher),
+            resolution=recipe.teacher.ask.resolution,
+            needs=family(recipe.teacher.model).needs(recipe.teacher.model, ask_hub=False),
             patchwork=recipe.train.penalties.patchwork > 0,
             limited=recipe.train.patchwork_limit is not None,
         )
@@ -73,14 +73,14 @@ class Load:
         """Bytes, by what takes them."""
         voxels, solids = math.prod(self.shape), self.materials - 1
         residuals = sum(math.prod(-(-side // k) for side in self.shape) for k in self.levels)
-        pixels = self.views * self.teacher.resolution**2
+        pixels = self.views * self.resolution**2
         neighbours = self.patchwork * 3 * (solids + 2 + self.limited * self.materials)
         return {
             "grid and Adam": NUMBER * ((1 + self.materials) * (voxels + 3 * residuals) + voxels),
             "field and penalties": NUMBER * voxels * (self.materials + 4 * solids + 5 + neighbours),
             f"renderer ({self.backend})": self._renderer(voxels, solids, pixels),
             "images": NUMBER * PIXEL * pixels,
-            "teacher": self._teacher(voxels, solids, pixels),
+            "teacher": self._teacher(pixels),
         }
 
     @property
@@ -91,10 +91,8 @@ class Load:
         """While the backend goes backward; or after it, when the faces' gradients become the materials'."""
         return max(backend_of(self.backend).bytes(self.shape, pixels), NUMBER * voxels * (19 + solids))
 
-    def _teacher(self, voxels: int, solids: int, pixels: int) -> int:
+    def _teacher(self, pixels: int) -> int:
         """0 where it is not here yet: its size is known when it has been downloaded."""
-        if self.teacher.kind == "oracle":  # the fields of two worlds
-            return 2 * NUMBER * voxels * (1 + solids)
         if self.needs.weights is None or self.needs.pixel is None:
             return 0
         return self.needs.weights + self.needs.pixel * pixels
@@ -113,10 +111,9 @@ class Load:
 
     def remedies(self) -> dict[str, int]:
         """Bytes that are left to need after each change, those that help most first."""
-        half = replace(self.teacher, resolution=self.teacher.resolution // 2)
         changes = {
             "a map half as long on each side": replace(self, shape=tuple(-(-n // 2) for n in self.shape)),
-            "half the teacher's resolution": replace(self, teacher=half),
+            "half the teacher's resolution": replace(self, resolution=self.resolution // 2),
             "one view for each process (train.views)": replace(self, views=1),
             "a plain grid (grid.levels [1])": replace(self, levels=(1,)),
             "another renderer (render.backend auto)": replace(self, backend=self._usual()),
