@@ -209,7 +209,7 @@ def two_oracles(steps: int):
     main, parts = EVERYTHING, (Box((0, 0, 0), (9, 15, 9), "a stone hut"), Box((0, 0, 0), (19, 15, 19)))
     rules = replace(main, region=parts)
     run = training(start, tower_on_snow(), recipe(steps=steps), size=32)
-    lit = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
+    lit = lit_faces(DEFAULT_PALETTE).float()
     teachers = {"a stone hut": OracleTeacher([hut], [start], lit, 32), None: run.critic.teacher}
     told = [Part(teachers[p], torch.as_tensor(cells)) for p, cells in prompted_parts(rules, SHAPE)]
     run.critic.parts = told

@@ -1,7 +1,6 @@
 """A small world, the same world after a known edit, and a training run from one to the other."""
 
 import numpy as np
-import torch
 
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.oracle import OracleTeacher
@@ -98,7 +97,7 @@ def training(
 ) -> Training:
     """A run from `start`."""
     if isinstance(teacher, np.ndarray):
-        lit = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
+        lit = lit_faces(DEFAULT_PALETTE).float()
         teacher = OracleTeacher([teacher], [start], lit, size)
     grid = DifferentiableVoxelGrid.from_blocks(start, len(DEFAULT_PALETTE), GridSettings(levels, 3.0, 4.0))
     scene = Scene(DEFAULT_PALETTE, frame, views(start.shape, frame, size))

@@ -80,7 +80,7 @@ class OracleTeacher:
         The map must have the dimensions of the one that is optimised.
         """
         target = read_map(Path(settings.model))
-        lit = torch.as_tensor(lit_faces(target.palette), dtype=torch.float32, device=device)
+        lit = lit_faces(target.palette).to(device, torch.float32)
         return cls([target.blocks], [target.blocks], lit, settings.resolution)
 
     def encode(self, images: Float[Tensor, "views 3 height width"]) -> Float[Tensor, "views 3 height width"]:
