@@ -9,7 +9,7 @@ export PATH := $(BIN):$(PATH)
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: run watch experiments test test-browser check format bench suite viewer clean help env
+.PHONY: run watch experiments test test-browser check format bench suite viewer plots-page clean help env
 
 run: env no-scm  ## change the world of params.yaml until it follows its prompt, then show where the report is
 	dvc repro
@@ -18,10 +18,8 @@ run: env no-scm  ## change the world of params.yaml until it follows its prompt,
 watch: env  ## a page on this machine that shows the running training
 	voxsds watch
 
-# DVC shows a hundred columns otherwise.
-SHOWN := Experiment|Created|prompt|map_id|guidance|lr|seed|train\.steps|quality\.r_precision\.after|quality\.score\.after|quality\.soft_hard_psnr_db|verdicts\.passed
 experiments: env  ## the experiments on this commit, a line each
-	@dvc exp show --md --no-pager --drop '^(?!($(SHOWN))$$)'
+	@python -m voxsds.cli.experiments
 
 # Two workers, as the suite is made for two cores. A file's tests stay together, in the order of tests/conftest.py.
 test: env  ## all tests
@@ -51,6 +49,9 @@ suite: env  ## all prompts on both maps, and what they are compared with: hours 
 
 viewer:  ## build the report's script from its sources; needs npm
 	scripts/build_viewer.sh
+
+plots-page:  ## build the page of DVC's plots from its sources; needs npm
+	scripts/build_plots_page.sh
 
 clean:  ## remove results and caches, keep the environment (checkpoints too: out_local/ckpt)
 	rm -rf out_local .pytest_cache .ruff_cache .hypothesis .import_linter_cache dvc_plots

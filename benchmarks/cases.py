@@ -25,7 +25,6 @@ class Case:
     map: int
     seed: int
     leaves: Left  # what the prompt leaves alone there
-    start: str  # what the map shows
 
     @property
     def name(self) -> str:
@@ -47,7 +46,6 @@ class Suite:
     """prompts.yaml."""
 
     seeds: dict[int, tuple[int, ...]]  # by map
-    starts: dict[int, str]  # what each map shows
     prompts: list[Prompt]
 
 
@@ -55,7 +53,7 @@ def read_cases(path: Path = PROMPTS) -> tuple[Case, ...]:
     """All runs of the suite, those on the largest map first: they take longest."""
     suite = read_section({"suite": read_params(path)}, "suite", Suite, where=str(path))
     cases = [
-        Case(entry.prompt, entry.kind, map_id, seed, left, suite.starts[map_id])
+        Case(entry.prompt, entry.kind, map_id, seed, left)
         for entry in suite.prompts
         for map_id, left in entry.maps.items()
         for seed in suite.seeds[map_id]
@@ -98,7 +96,7 @@ def chosen(
 
 
 def parsed_overrides(assignments: Iterable[str]) -> Params:
-    """`teachers.tiny.guidance_scale=5` as a path and the value that YAML reads; ValueError without a `=`."""
+    """`train.steps=100` as a path and the value that YAML reads; ValueError without a `=`."""
     overrides = {}
     for assignment in assignments:
         path, equals, value = assignment.partition("=")

@@ -1,12 +1,12 @@
 """What the suite measures of a run, and what it says of many."""
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from statistics import mean
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Integer
 
 from benchmarks.cases import Case
@@ -20,9 +20,13 @@ from voxsds.world.palette import AIR
 Blocks = Integer[np.ndarray, "X Y Z"]
 Figures = dict[str, Any]
 RESAMPLES = 2000
+MEASURED = (  # columns of a run that was not stopped, but for the last, which is of one that was
+    *("r_precision", "soft_hard_psnr_db", "floating", "speckle", "kept", "changed"),
+    *("no_edit", "random_edit", "failed"),
+)
 
 
-def interval(values: Sequence[float], level: float = 0.95) -> list[float]:
+def interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> list[float]:
     """The bootstrap interval (percentiles, 2000 resamples) of the mean of `values`."""
     given = np.asarray(values, dtype=float)
     draws = np.random.default_rng(0).integers(len(given), size=(RESAMPLES, len(given)))
@@ -60,72 +64,68 @@ def changes(before: Blocks, after: Blocks, case: Case) -> Figures:
     }
 
 
-def summary(runs: Sequence[Figures]) -> Figures:
+def run_table(runs: Iterable[Figures]) -> pd.DataFrame:
+    """A row a run, as it is recorded; one that was stopped has an R-precision of 0 and no other figures."""
+    table = pd.DataFrame(list(runs))
+    table = table.reindex(columns=table.columns.union(list(MEASURED), sort=False))
+    return table.assign(r_precision=table["r_precision"].fillna(0.0))
+
+
+def summary(runs: pd.DataFrame) -> Figures:
     """The figures of a recipe over all of its runs; one that was stopped counts as an R-precision of 0.
 
-    Each of `runs` holds its case and what was measured. Floating blocks are added up, the rest are means,
-    `..._min`, `..._max` and `..._worst_prompt` the worst.
+    `runs` are of `run_table`. Floating blocks are added up, the rest are means, `..._min`, `..._max` and
+    `..._worst_prompt` the worst.
     """
-    done = [run for run in runs if "failed" not in run]
-    hits = [run.get("r_precision", 0.0) for run in runs]
-    by_prompt = _means(runs, "prompt")
-    worst = min(by_prompt, key=lambda prompt: by_prompt[prompt])
-    starts = [run["changed"] for run in done if run["leaves"] == "all"]
-    kept = [run["kept"] for run in done if run["kept"] is not None]
-    return {
+    hits, kept = runs["r_precision"], runs["kept"].astype(float)
+    psnr, speckle = runs["soft_hard_psnr_db"], runs["speckle"]
+    by_prompt, by_kind = (hits.groupby(runs[key], sort=False).mean() for key in ("prompt", "kind"))
+    starts = runs.loc[runs["leaves"] == "all", "changed"]
+    figures: Figures = {
         "runs": len(runs),
-        "failed": len(runs) - len(done),
-        "r_precision": mean(hits),
-        "r_precision_interval": interval(hits),
-        "r_precision_worst_prompt": by_prompt[worst],
-        "worst_prompt": worst,
-        "r_precision_by_prompt": by_prompt,
-        "r_precision_by_kind": _means(runs, "kind"),
-        "soft_hard_psnr_db": _over(mean, [run["soft_hard_psnr_db"] for run in done]),
-        "soft_hard_psnr_db_min": _over(min, [run["soft_hard_psnr_db"] for run in done]),
-        "floating": sum(run["floating"] for run in done),
-        "speckle": _over(mean, [run["speckle"] for run in done]),
-        "speckle_max": _over(max, [run["speckle"] for run in done]),
-        "kept": _over(mean, kept),
-        "changed_where_nothing_was_asked": _over(mean, starts),
-        "changed_where_nothing_was_asked_max": _over(max, starts),
-        "seconds": mean(run["seconds"] for run in runs),
-        "seconds_max": max(run["seconds"] for run in runs),
+        "failed": int(runs["failed"].notna().sum()),
+        "r_precision": hits.mean(),
+        "r_precision_interval": interval(hits.to_numpy()),
+        "r_precision_worst_prompt": by_prompt.min(),
+        "worst_prompt": by_prompt.idxmin(),
+        "r_precision_by_prompt": by_prompt.to_dict(),
+        "r_precision_by_kind": by_kind.to_dict(),
+        "soft_hard_psnr_db": psnr.mean(),
+        "soft_hard_psnr_db_min": psnr.min(),
+        "floating": int(runs["floating"].sum()),
+        "speckle": speckle.mean(),
+        "speckle_max": speckle.max(),
+        "kept": kept.mean(),
+        "changed_where_nothing_was_asked": starts.mean(),
+        "changed_where_nothing_was_asked_max": starts.max(),
+        "seconds": runs["seconds"].mean(),
+        "seconds_max": runs["seconds"].max(),
     }
+    return _known(figures)
 
 
-def baselines(runs: Sequence[Figures], trained: Mapping[str, Sequence[Figures]]) -> Figures:
+def baselines(runs: pd.DataFrame, trained: Mapping[str, pd.DataFrame]) -> Figures:
     """What `runs` have to be compared with: edits that were not trained, and other ways of training.
 
     A way of training may have run on some of the cases only; `r_precision_here` is then what `runs` have on
     these.
     """
-    done = [run for run in runs if "failed" not in run]
-    found: Figures = {
-        name: {"r_precision": _over(mean, [run[name]["r_precision"] for run in done])}
-        for name in ("no_edit", "random_edit")
-    }
+    done = runs[runs["failed"].isna()]
+    found: Figures = {}
+    for name in ("no_edit", "random_edit"):
+        hits = [edit["r_precision"] for edit in done[name]]
+        found[name] = {"r_precision": mean(hits) if hits else None}
     for name, others in trained.items():
-        if others:
-            here = [run.get("r_precision", 0.0) for run in on_cases_of(others, runs)]
-            found[name] = {**summary(others), "r_precision_here": _over(mean, here)}
+        here = on_cases_of(others, runs)["r_precision"].mean()
+        found[name] = {**summary(others), **_known({"r_precision_here": here})}
     return found
 
 
-def on_cases_of(others: Sequence[Figures], runs: Sequence[Figures]) -> list[Figures]:
+def on_cases_of(others: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Those of `runs` whose cases the `others` ran on."""
-    names = {run["name"] for run in others}
-    return [run for run in runs if run["name"] in names]
+    return runs[runs["name"].isin(others["name"])]
 
 
-def _means(runs: Sequence[Figures], key: str) -> dict[str, float]:
-    """Mean R-precision by the runs' value of `key`."""
-    groups: dict[str, list[float]] = defaultdict(list)
-    for run in runs:
-        groups[run[key]].append(run.get("r_precision", 0.0))
-    return {name: mean(values) for name, values in groups.items()}
-
-
-def _over(statistic: Callable[[Sequence[float]], float], values: Sequence[float]) -> float | None:
-    """The statistic, None of nothing."""
-    return statistic(values) if values else None
+def _known(figures: Figures) -> Figures:
+    """`figures` as JSON holds them: None in place of NaN, the mean of nothing, which alone is not itself."""
+    return {name: None if value != value else value for name, value in figures.items()}

@@ -80,7 +80,7 @@ def trained(params: dict[str, Any], shape: Shape, steps: int) -> dict[str, Any]:
     took: list[float] = []
 
     def run() -> None:
-        cameras = all_around(world, recipe.teacher.resolution, 24)
+        cameras = all_around(world, recipe.teacher.ask.resolution, 24)
         training = prepared(params, recipe, world, cameras, ALONE)
         for _ in range(steps):
             start = time.perf_counter()
@@ -93,7 +93,7 @@ def trained(params: dict[str, Any], shape: Shape, steps: int) -> dict[str, Any]:
         "backend": load.backend,
         "teacher": params["guidance"],
         "views": recipe.train.views,
-        "px": recipe.teacher.resolution,
+        "px": recipe.teacher.ask.resolution,
         "steps": steps,
         "ms": round(float(np.median(took)), 2),
         "peak_gb": peak,

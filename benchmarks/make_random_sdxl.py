@@ -220,9 +220,9 @@ def base_pipeline(scale: Scale, device: str, generator: torch.Generator) -> Stab
 def write_params(file: Path, folder: Path) -> None:
     """params.yaml of this checkout with the files under `folder` in place of those on the Hub."""
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    sources = {"model": str(folder / "base"), "vae": str(folder / "vae"), "local_files_only": True}
-    params["teachers"]["sdxl"] |= sources
-    params["teachers"]["sdxl-lightning"] |= sources | {"unet": str(folder / UNET)}
+    sources = {"folder": str(folder / "base"), "vae": str(folder / "vae"), "local_files_only": True}
+    params["teachers"]["sdxl"]["model"] |= sources
+    params["teachers"]["sdxl-lightning"]["model"] |= sources | {"unet": str(folder / UNET)}
     params |= {"guidance": "sdxl-lightning", "map_id": 2}
     file.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
 

@@ -15,9 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxsds.guidance.sds import guided_noise, noise_latents
-from voxsds.guidance.sdxl.folder import locate
-from voxsds.guidance.sdxl.teacher import SdxlTeacher, ask, load_unet
+from voxsds.guidance.hub import locate
+from voxsds.guidance.noise import noise_latents
+from voxsds.guidance.sds import guided_noise
+from voxsds.guidance.sdxl.teacher import SdxlTeacher, answer, load_unet
 from voxsds.guidance.weights import frozen, load_model
 from voxsds.render.light import SKY
 from voxsds.render.rays import RayBundle
@@ -30,12 +31,12 @@ THRESHOLD = 0.01  # opacity from which a block is in the mesh
 
 def plain_networks(teacher: SdxlTeacher) -> tuple[Any, Any]:
     """(UNet, autoencoder in float32) once more from the teacher's files, as diffusers has them."""
-    settings = teacher.settings
+    model = teacher.model
     path, variant = teacher.folder.path / "vae", teacher.folder.variant
-    if settings.vae is not None:
-        path, variant = locate(settings.vae, [], local_files_only=True), None
+    if model.vae is not None:
+        path, variant = locate(model.vae, [], local_files_only=True), None
     vae = frozen(load_model(AutoencoderKL, path, variant, torch.float32), teacher.device)
-    return load_unet(teacher.folder, settings, teacher.device), vae
+    return load_unet(teacher.folder, model, teacher.device), vae
 
 
 def nearest_faces(
@@ -79,10 +80,10 @@ class Original:
         latents = mean * self.vae.config.scaling_factor
         t = torch.tensor([499], device=latents.device)
         noise = torch.randn_like(latents)
-        noisy = noise_latents(latents, noise, teacher.alphas_cumprod[t]).to(self.unet.dtype)
-        told = teacher.conditioning.batch(1, noisy.dtype)
+        noisy = noise_latents(latents, noise, teacher.noise.at(t, latents)).to(self.unet.dtype)
+        told = run.critic.question.encoded.batch(1, noisy.dtype)
         predicted = [
-            ask(self.unet, noisy, t, *(table[which : which + 1] for table in told)).float()
+            answer(self.unet, noisy, t, *(table[which : which + 1] for table in told)).float()
             for which in (0, 1)
         ]
         loss = F.mse_loss(guided_noise(predicted[0], predicted[1], self.guidance_scale), noise)

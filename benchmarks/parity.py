@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from benchmarks.machine import machine
+from benchmarks.tables import markdown, number
 from teacher.worlds.world import generate
 from voxsds.captions.styles import TEACHER
 from voxsds.files.disk import write_json, write_text
@@ -31,6 +33,13 @@ THRESHOLD = 0.05  # as in gradcheck
 SMALL, LARGE = 48, 512  # pixels of an image's height
 GENERATED = (1, 2, 3)  # seeds
 SIZE = (32, 24, 32)  # of generated worlds
+ERRORS = {  # columns of the largest errors, and their names on the page
+    "color": "RGB",
+    "alpha": "alpha",
+    "reach": "reach",
+    "by_opacity": "opacity",
+    "by_material": "material",
+}
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 HEAD = """# Do the renderer's backends agree?
@@ -45,9 +54,6 @@ the image of a random fog; *same walk* is the least share of pixels for which tw
 them. The other figures are about these pixels: first hits that differ, the largest errors of RGB, of alpha
 and of the light that reaches a voxel (only where all walks are the same), and of the products of random
 cotangents with the Jacobians of opacity and material, relative to their largest entry.
-
-| backend | against | height | numbers | same walk | wrong hits | RGB | alpha | reach | opacity | material |
-|---|---|---|---|---|---|---|---|---|---|---|
 """
 FOOT = """
 The rasteriser of nvdiffrast snaps corners to 1/16 pixel, so a pixel whose middle is that near an edge may
@@ -63,9 +69,9 @@ def worlds() -> Iterator[tuple[str, BlockMap, Camera]]:
         eye, target = (frame.to_world(np.array(point)) for point in ((41.3, 27.2, 44.1), (16.0, 8.0, 16.0)))
         view = look_at(eye, target, 45.0, 4 * LARGE // 3, LARGE)
         yield f"generated world {seed}", BlockMap(blocks, DEFAULT_PALETTE, frame, {}), view
-    for number in (1, 2):
-        cameras = read_dataset(Path(f"datasets/{number}")).cameras
-        yield f"map {number}", read_map(f"maps/{number}/map.json"), cameras[3]
+    for map_id in (1, 2):
+        cameras = read_dataset(Path(f"datasets/{map_id}")).cameras
+        yield f"map {map_id}", read_map(f"maps/{map_id}/map.json"), cameras[3]
 
 
 def scenes(height: int, dtype: torch.dtype) -> Iterator[Scene]:
@@ -109,25 +115,28 @@ def _peeled(drawn: Drawn) -> dict[str, Any]:
 
 def report(result: dict[str, Any]) -> str:
     """The text for docs/: the worst of each kind."""
-    found, lines = result["rows"], []
-    groups = dict.fromkeys((r["backend"], r["against"], r["height"], r["dtype"]) for r in found)
-    for group in groups:
-        mine = [r for r in found if (r["backend"], r["against"], r["height"], r["dtype"]) == group]
-        reaches = [r["reach"] for r in mine if r["reach"] is not None]
-        errors = [max(r[key] for r in mine) for key in ("color", "alpha")]
-        errors += [max(reaches) if reaches else None]
-        errors += [max(r[key] for r in mine) for key in ("by_opacity", "by_material")]
-        cells = [*group, f"{min(r['same_walk'] for r in mine):.4f}", sum(r["wrong_hits"] for r in mine)]
-        cells += ["-" if error is None else f"{error:.1e}" for error in errors]
-        lines.append(f"| {' | '.join(map(str, cells))} |\n")
+    found = pd.DataFrame(result["rows"])
     facts = "; ".join(f"{key} {value}" for key, value in result["machine"].items() if value is not None)
-    names = ", ".join(dict.fromkeys(row["scene"].split(",")[0] for row in found))
-    text = HEAD.format(machine=f"Machine: {facts}.", scenes=names, threshold=THRESHOLD) + "".join(lines)
-    peeled = [row for row in found if "layers" in row]
-    if peeled:
-        layers, residual = (max(row[key] for row in peeled) for key in ("layers", "residual"))
-        text += FOOT.format(layers=layers, residual=residual)
+    names = ", ".join(found["scene"].str.split(",").str[0].unique())
+    head = HEAD.format(machine=f"Machine: {facts}.", scenes=names, threshold=THRESHOLD)
+    text = "\n".join([head, *markdown(worst(found)), ""])
+    if "layers" in found:
+        text += FOOT.format(layers=int(found["layers"].max()), residual=found["residual"].max())
     return text
+
+
+def worst(found: pd.DataFrame) -> pd.DataFrame:
+    """A row for each backend, what it is compared with, height and precision, over all scenes; as text."""
+    groups = found.groupby(["backend", "against", "height", "dtype"], sort=False)
+    table = groups.agg(
+        {"same_walk": "min", "wrong_hits": "sum", **dict.fromkeys(ERRORS, "max")}
+    ).reset_index()
+    table["same_walk"] = [f"{share:.4f}" for share in table["same_walk"]]
+    for name in ERRORS:
+        table[name] = [number(error, ".1e", missing="-") for error in table[name]]
+    return table.rename(
+        columns={"dtype": "numbers", "same_walk": "same walk", "wrong_hits": "wrong hits", **ERRORS}
+    )
 
 
 def main() -> None:

@@ -7,11 +7,12 @@ docs/images/renderer_sizes.png.
 """
 
 import argparse
-from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt  # pyright: ignore[reportMissingImports]: optional
+import pandas as pd
 
 from voxsds.files.disk import atomic_path, read_json
 
@@ -19,23 +20,27 @@ RESULTS = (Path("benchmarks/results/render.json"), Path("benchmarks/results/rend
 PANELS = (("total_ms", "forward and backward, ms", 1.0), ("peak_mb", "most memory, GB", 1 / 1024))
 
 
-def curves(results: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Rows of the curve, by a name for the line: backend, device and size of the image."""
-    lines = defaultdict(list)
+def curves(results: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """The measurements of the curves: `line`, its name, `side` of the cube, and a column a panel.
+
+    A line's name is the backend, the device and the size of the image.
+    """
+    tables = []
     for result in results:
+        found = pd.DataFrame(result["rows"])
+        found = found[found["curve"].eq(True) & found["total_ms"].notna()]
         device = result["machine"].get("gpu", result["machine"]["cpu"])
-        for row in result["rows"]:
-            if row.get("curve") and "refused" not in row:
-                lines[f"{row['backend']}, {device}, {row['px']} px"].append(row)
-    return dict(lines)
+        line = found["backend"] + f", {device}, " + found["px"].astype(str) + " px"
+        tables.append(found.assign(line=line, side=found["grid"].str[0]))
+    return pd.concat(tables)[["line", "side", *(column for column, _, _ in PANELS)]]
 
 
-def draw(lines: dict[str, list[dict[str, Any]]], path: Path) -> None:
+def draw(table: pd.DataFrame, path: Path) -> None:
     figure, panels = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for panel, (key, title, unit) in zip(panels, PANELS, strict=True):
-        for name, rows in lines.items():
-            panel.plot([row["grid"][0] for row in rows], [unit * row[key] for row in rows], "o-", label=name)
-        sides = sorted({row["grid"][0] for rows in lines.values() for row in rows})
+    sides = sorted(table["side"].unique())
+    for panel, (column, title, unit) in zip(panels, PANELS, strict=True):
+        for name, found in table.groupby("line", sort=False):
+            panel.plot(found["side"], unit * found[column], "o-", label=name)
         panel.set(xscale="log", yscale="log", xlabel="voxels along each side of a cube", title=title)
         panel.set_xticks(sides, [str(side) for side in sides])
         panel.minorticks_off()
@@ -52,10 +57,9 @@ def main() -> None:
     parser.add_argument("--results", type=Path, nargs="+", default=[p for p in RESULTS if p.exists()])
     parser.add_argument("--out", type=Path, default=Path("docs/images/renderer_sizes.png"))
     arguments = parser.parse_args()
-    lines = curves([read_json(path) for path in arguments.results])
-    if not lines:
-        parser.error("no result holds a curve; run python -m benchmarks.render first")
-    draw(lines, arguments.out)
+    if not arguments.results:
+        parser.error("there are no results; run python -m benchmarks.render first")
+    draw(curves(map(read_json, arguments.results)), arguments.out)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 from stages.recipe import read_recipe
 from voxsds.files.params import read_section
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
-from voxsds.guidance.teacher import load_teacher
+from voxsds.guidance.load import load_teacher
 from voxsds.train.processes import Ranks, own_device
 from voxsds.train.recipe import Recipe
 from voxsds.train.training import Scene, Training
@@ -33,7 +33,9 @@ def prepared(
     """Everything loaded and on its device; prompts are encoded once and kept where the stage keeps them."""
     device = own_device()
     with ranks.first_alone():
-        teacher = load_teacher(recipe.teacher, params["prompt"], Path("out_local/ckpt/prompts"), device)
+        cache, prompt = Path("out_local/ckpt/prompts"), params["prompt"]
+        teacher = load_teacher(recipe.teacher, cache, device, [prompt])
+        question = teacher.read(prompt, recipe.teacher.ask.negative_prompt)
     settings = read_section(params, "grid", GridSettings)
     grid = DifferentiableVoxelGrid.from_blocks(world.blocks, len(world.palette), settings).to(device)
-    return Training(grid, Scene(world.palette, world.frame, cameras), teacher, recipe, ranks)
+    return Training(grid, Scene(world.palette, world.frame, cameras), teacher, question, recipe, ranks)

@@ -4,12 +4,15 @@ python -m benchmarks.quality        from benchmarks/results/suite.json and bench
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Figures, on_cases_of, summary
+import pandas as pd
+
+from benchmarks.figures import on_cases_of, run_table, summary
 from benchmarks.recipes import Ablation, read_ablations
+from benchmarks.tables import markdown, number
 from voxsds.files.disk import read_json, write_text
 
 HEAD = """# What each part of the recipe is worth
@@ -38,30 +41,18 @@ OTHER_WAYS = {  # name of a baseline: what it does
     "plan": "the constants of the first plan",
     "free_colours": "voxels of any colour, rounded to materials at the end",
 }
-WAYS = (  # key of a summary, form
-    ("r_precision", ".2f"),
-    ("soft_hard_psnr_db", ".1f"),
-    ("soft_hard_psnr_db_min", ".1f"),
-    ("speckle", ".1%"),
-    ("seconds", ".0f"),
-)
+WAYS = {  # key of a summary: heading and form
+    "r_precision": ("R-precision", ".2f"),
+    "soft_hard_psnr_db": ("PSNR, dB", ".1f"),
+    "soft_hard_psnr_db_min": ("worst", ".1f"),
+    "speckle": ("speckle", ".1%"),
+    "seconds": ("s", ".0f"),
+}
 REJECTED = {  # name of a result whose code has been removed: what was tried
+    "bridge": "led away from what the map shows, with the map itself as the reference",
     "hard-phase": "the last fifth draws plain blocks, single flips of which are judged by the exact gradient",
     "straight-through": "the last fifth draws plain blocks, which move by the gradient of the soft grid",
 }
-COLUMNS = (
-    "recipe",
-    "runs",
-    "shipped",
-    "R-precision",
-    "worst prompt",
-    "PSNR, dB",
-    "floating",
-    "speckle",
-    "kept",
-    "s",
-    "set",
-)
 
 
 def write_page(page: Path, folder: Path, known: Mapping[str, Ablation]) -> None:
@@ -74,10 +65,10 @@ def write_page(page: Path, folder: Path, known: Mapping[str, Ablation]) -> None:
     ideas |= {name: f"{idea} (removed)" for name, idea in REJECTED.items()}
     names = [*(name for name in ideas if name in found), *(name for name in found if name not in ideas)]
     suite = read_json(path) if (path := folder.parent / "suite.json").is_file() else None
-    shipped = main_runs(suite) if suite else []
+    shipped = main_runs(suite) if suite else None
     rows = [row(ideas.get(name, name), found[name], shipped) for name in names]
     machines = sorted({machine_line(content["machine"]) for content in found.values()})
-    lines = [HEAD, *table(COLUMNS, rows), "", *(f"Machine: {line}" for line in machines), ""]
+    lines = [HEAD, *markdown(pd.DataFrame(rows)), "", *(f"Machine: {line}" for line in machines), ""]
     if suite:
         lines += [*by_prompt(suite), *compared(suite)]
     write_text(page, "\n".join(lines))
@@ -85,13 +76,7 @@ def write_page(page: Path, folder: Path, known: Mapping[str, Ablation]) -> None:
 
 def by_prompt(content: Mapping[str, Any]) -> list[str]:
     """The section about the whole suite: its figures, and those of each prompt on each map."""
-    figures, prompts = content["summary"], {}
-    for run in main_runs(content):
-        prompts.setdefault((run["map"], run["prompt"]), []).append(run)
-    rows = [
-        [prompt, str(map_id), *(each(runs, key, form) for key, (_, form) in BY_PROMPT.items())]
-        for (map_id, prompt), runs in sorted(prompts.items(), key=lambda entry: entry[0][0])
-    ]
+    figures = content["summary"]
     low, high = figures["r_precision_interval"]
     unedited, random = (figures["baselines"][name]["r_precision"] for name in ("no_edit", "random_edit"))
     told = (
@@ -102,26 +87,39 @@ def by_prompt(content: Mapping[str, Any]) -> list[str]:
         f"of the same size {random:.2f}. A cell holds a figure for each seed; changed is the share of the "
         "visible blocks that were."
     )
-    heading = ["## The suite, prompt by prompt", "", told, ""]
     return [
-        *heading,
-        *table(("prompt", "map", *(heading for heading, _ in BY_PROMPT.values())), rows),
+        "## The suite, prompt by prompt",
+        "",
+        told,
+        "",
+        *markdown(each_seed(main_runs(content))),
         "",
         machine_line(content["machine"]),
         "",
     ]
 
 
+def each_seed(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a prompt and map, in whose cells the figures of all seeds stand side by side, as text."""
+    order = runs[["prompt", "map"]].drop_duplicates().sort_values("map", kind="stable")
+    texts = runs.sort_values("seed")
+    for key, (_, form) in BY_PROMPT.items():
+        texts[key] = [number(value, form) for value in texts[key]]
+    cells = texts.groupby(["prompt", "map"])[list(BY_PROMPT)].agg(", ".join)
+    headings = {key: heading for key, (heading, _) in BY_PROMPT.items()}
+    return cells.loc[pd.MultiIndex.from_frame(order)].reset_index().rename(columns=headings)
+
+
 def compared(content: Mapping[str, Any]) -> list[str]:
     """The section about other ways to change the same worlds, each on some of the suite's cases or on all."""
     main = content["summary"]
     rows = [
-        [
-            OTHER_WAYS[name],
-            str(found.get("runs", main["runs"])),
-            number(found.get("r_precision_here", main["r_precision"]), ".2f"),
-            *(number(found.get(key), form) for key, form in WAYS),
-        ]
+        {
+            "way": OTHER_WAYS[name],
+            "runs": found.get("runs", main["runs"]),
+            "shipped": number(found.get("r_precision_here", main["r_precision"]), ".2f"),
+            **{heading: number(found.get(key), form) for key, (heading, form) in WAYS.items()},
+        }
         for name, found in main["baselines"].items()
     ]
     return [
@@ -129,43 +127,39 @@ def compared(content: Mapping[str, Any]) -> list[str]:
         "",
         "Each on the same prompts, maps and seeds as the shipped parameters in the third column:",
         "",
-        *table(("way", "runs", "shipped", "R-precision", "PSNR, dB", "worst", "speckle", "s"), rows),
+        *markdown(pd.DataFrame(rows)),
         "",
     ]
 
 
-def each(runs: Sequence[Mapping[str, Any]], key: str, form: str) -> str:
-    return ", ".join(number(run.get(key), form) for run in sorted(runs, key=lambda run: run["seed"]))
-
-
-def main_runs(content: Mapping[str, Any]) -> list[Figures]:
+def main_runs(content: Mapping[str, Any]) -> pd.DataFrame:
     """Those of the recipe itself, without those that it is compared with."""
-    return [run for run in content["runs"] if run["recipe"] == content["recipe"]["name"]]
+    runs = run_table(content["runs"])
+    return runs[runs["recipe"] == content["recipe"]["name"]]
 
 
-def row(label: str, content: Mapping[str, Any], shipped: Sequence[Figures]) -> list[str]:
+def row(label: str, content: Mapping[str, Any], shipped: pd.DataFrame | None) -> dict[str, str]:
     """The figures of a recipe as text; `shipped` are the suite's runs."""
     figures = content["summary"]
-    here = on_cases_of(main_runs(content), shipped)
-    same = summary(here) if here else None
+    here = None if shipped is None else on_cases_of(main_runs(content), shipped)
+    same = None if here is None or here.empty else summary(here)
+    psnr_here = number(same["soft_hard_psnr_db"], ".1f") if same else None
     low, high = figures["r_precision_interval"]
-    return [
-        label,
-        f"{figures['runs']}" + (f" ({figures['failed']} stopped)" if figures["failed"] else ""),
-        f"{same['r_precision']:.2f}, {number(same['soft_hard_psnr_db'], '.1f')} dB" if same else "–",
-        f"{figures['r_precision']:.2f} ({low:.2f} to {high:.2f})",
-        f"{figures['r_precision_worst_prompt']:.2f} {figures['worst_prompt']}",
-        f"{number(figures['soft_hard_psnr_db'], '.1f')}, {number(figures['soft_hard_psnr_db_min'], '.1f')}",
-        str(figures["floating"]),
-        number(figures["speckle"], ".1%"),
-        number(figures["kept"], ".2f"),
-        f"{figures['seconds']:.0f}",
-        ", ".join(f"`{path}: {value}`" for path, value in content["recipe"]["overrides"].items()) or "–",
-    ]
-
-
-def number(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)
+    psnr = (number(figures[name], ".1f") for name in ("soft_hard_psnr_db", "soft_hard_psnr_db_min"))
+    changes = content["recipe"]["overrides"].items()
+    return {
+        "recipe": label,
+        "runs": f"{figures['runs']}" + (f" ({figures['failed']} stopped)" if figures["failed"] else ""),
+        "shipped": f"{same['r_precision']:.2f}, {psnr_here} dB" if same else "–",
+        "R-precision": f"{figures['r_precision']:.2f} ({low:.2f} to {high:.2f})",
+        "worst prompt": f"{figures['r_precision_worst_prompt']:.2f} {figures['worst_prompt']}",
+        "PSNR, dB": ", ".join(psnr),
+        "floating": str(figures["floating"]),
+        "speckle": number(figures["speckle"], ".1%"),
+        "kept": number(figures["kept"], ".2f"),
+        "s": f"{figures['seconds']:.0f}",
+        "set": ", ".join(f"`{path}: {value}`" for path, value in changes) or "–",
+    }
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
@@ -173,11 +167,6 @@ def machine_line(machine: Mapping[str, Any]) -> str:
     device = machine.get("gpu") or f"{machine['cores']} cores of {machine['cpu']}"
     commit = f", commit {machine['commit'][:12]}" if machine["commit"] else ""
     return f"{device}, torch {machine['torch']}{commit}."
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table."""
-    return [f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows)]
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,16 @@ def rows(backends: dict[str, torch.device], repeats: int) -> Iterator[dict[str, 
             yield {**row(backend, device, (n, n, n), side, "hard", max(3, repeats // 4)), "curve": True}
 
 
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Milliseconds and memory of every measurement, in a line each."""
+    import pandas as pd  # not above: the memory of a measurement is that of the whole process
+
+    found = pd.DataFrame(rows)
+    found["grid"] = [" x ".join(map(str, row["grid"])) for row in rows]
+    shown = ["backend", "grid", "px", "scene", "forward_ms", "backward_ms", "total_ms", "peak_mb", "refused"]
+    return found.reindex(columns=shown).dropna(axis="columns", how="all").to_string(index=False, na_rep="")
+
+
 def first_call() -> float:
     """Seconds of the first forward and backward in a process: compiling, or loading what was compiled."""
     start = time.perf_counter()
@@ -209,6 +219,7 @@ def main() -> None:
     for found in rows({name: present[name] for name in arguments.backends}, arguments.repeats):
         result["rows"].append(found)
         print(*(f"{key} {value}" for key, value in found.items()), sep=", ", flush=True)
+    print(table(result["rows"]))
     if "numba" in arguments.backends:
         result["first_call"] = compile_times()
         print(result["first_call"])

@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 
 from benchmarks.baselines import PRIMARIES, FreeColourGrid, random_edit
-from benchmarks.cases import Case, Params, with_overrides
+from benchmarks.cases import Case, Params
 from benchmarks.figures import Blocks, Figures, changes, precision
 from stages.recipe import read_recipe
 from voxsds.blocks.counts import EditCounts
@@ -19,8 +19,8 @@ from voxsds.export.harden import ExportSettings, export_blocks
 from voxsds.files.params import read_section
 from voxsds.grid.file import GridFile
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
-from voxsds.guidance.sdxl.teacher import SdxlTeacher
-from voxsds.guidance.teacher import TeacherSettings
+from voxsds.guidance.load import TeacherSettings, load_teacher
+from voxsds.guidance.teacher import Teacher
 from voxsds.render.draw import draw, psnr
 from voxsds.train.checkpoint import checkpoint_root
 from voxsds.train.health import TrainingStopped
@@ -49,10 +49,8 @@ class Job:
 
     def settings(self) -> Params:
         """All parameters of the run."""
-        case, name = self.case, self.params["guidance"]
-        teachers = with_overrides(self.params["teachers"], {f"{name}.source_prompt": case.start})
-        chosen = {"prompt": case.prompt, "map_id": case.map, "seed": case.seed}
-        return {**self.params, **chosen, "teachers": teachers}
+        case = self.case
+        return {**self.params, "prompt": case.prompt, "map_id": case.map, "seed": case.seed}
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +97,9 @@ def _training(job: Job, params: Params, limits: Limits, device: str) -> Training
         grid = DifferentiableVoxelGrid.from_blocks(world.blocks, len(world.palette), settings)
         palette = world.palette
         restrain(grid, limits)
-    teacher = _teacher(recipe.teacher, job.case.prompt, device)
-    return Training(grid.to(device), Scene(palette, world.frame, cameras), teacher, recipe)
+    teacher = _networks(_loaded_alike(recipe.teacher), device)
+    question = teacher.read(job.case.prompt, recipe.teacher.ask.negative_prompt)
+    return Training(grid.to(device), Scene(palette, world.frame, cameras), teacher, question, recipe)
 
 
 def _measured(params: Params, case: Case, world: BlockMap, blocks: Blocks, trained: GridFile) -> Figures:
@@ -134,21 +133,18 @@ def _world(map_id: int) -> tuple[BlockMap, tuple[Camera, ...]]:
     return read_map(Path(f"maps/{map_id}/map.json")), read_dataset(Path(f"datasets/{map_id}")).cameras
 
 
-def _teacher(settings: TeacherSettings, prompt: str, device: str) -> SdxlTeacher:
-    """The teacher of `settings`; what is only asked of it does not load its networks anew."""
-    if settings.kind != "sdxl":
-        raise ValueError(f"the suite asks about prompts, which a teacher of kind {settings.kind!r} knows not")
-    loaded = replace(
-        settings, negative_prompt=None, guidance_scale=1.0, guidance_end=None, guidance_rescale=0.0,
-        weight="as", clamp=False, pixel_clip=None,
-        t_min=(0.0, 0.0), t_max=(1.0, 1.0),
+def _loaded_alike(settings: TeacherSettings) -> TeacherSettings:
+    """The same for all settings that need the same networks, and ask them otherwise."""
+    ask = replace(
+        settings.ask, method="sds", negative_prompt=None, guidance_scale=1.0, guidance_end=None,
+        guidance_rescale=0.0, weight="as", pixel_clip=None, t_min=(0.0, 0.0), t_max=(1.0, 1.0),
     )  # fmt: skip
-    return replace(_networks(loaded, device), settings=settings).with_prompt(prompt)
+    return replace(settings, ask=ask)
 
 
 @cache
-def _networks(settings: TeacherSettings, device: str) -> SdxlTeacher:
-    return SdxlTeacher.load(settings, "a plain", checkpoint_root() / "prompts", device)
+def _networks(settings: TeacherSettings, device: str) -> Teacher:
+    return load_teacher(settings, checkpoint_root() / "prompts", device)
 
 
 @cache

@@ -26,10 +26,12 @@ from benchmarks.original import Original, plain_networks
 from voxsds.files.disk import read_json, write_json
 from voxsds.files.params import read_params, read_section, read_value
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
+from voxsds.guidance.ask import Method
 from voxsds.guidance.autoencoder import posterior_mean
 from voxsds.guidance.fast.graphs import Replayed
-from voxsds.guidance.sdxl.teacher import SdxlTeacher, ask
-from voxsds.guidance.teacher import Method, TeacherSettings
+from voxsds.guidance.load import TeacherSettings
+from voxsds.guidance.sdxl.settings import SdxlModel
+from voxsds.guidance.sdxl.teacher import SdxlTeacher, answer
 from voxsds.train.memory import tune_allocators
 from voxsds.train.recipe import Recipe, RenderSettings, TrainSettings
 from voxsds.train.training import Scene, Training
@@ -41,7 +43,6 @@ from voxsds.world.poses import PoseLaw
 WARM_UP = 6  # steps, in which graphs are recorded
 LIMITS = {512: 45.0, 1024: 130.0}  # most milliseconds of a step on an H100, by pixels
 GUIDED = 7.5  # of the original, and of SDXL without Lightning
-KNOBS = ("guidance_scale", "low_memory", "method")  # of a case, and of a teacher's entry
 RENDERER = ("render", "render backward")  # parts of a step
 
 
@@ -57,6 +58,9 @@ def recipe(params: dict[str, Any], case: Case, steps: int) -> Recipe:
     train = read_section(params, "train", TrainSettings)
     name = read_value(params, "guidance", str)
     settings = read_section(params["teachers"], name, TeacherSettings, "teachers")
+    if not isinstance(settings.model, SdxlModel):
+        raise ValueError(f"teacher {name} is of kind {settings.model.kind}: choose one of kind sdxl to time")
+    knobs = {"resolution": case.px, "guidance_scale": case.guidance_scale, "method": case.method}
     return Recipe(
         read_value(params, "seed", int),
         read_value(params, "lr", float),
@@ -64,7 +68,10 @@ def recipe(params: dict[str, Any], case: Case, steps: int) -> Recipe:
         read_section(params, "cameras", CameraSettings),
         read_section(params, "poses", PoseLaw),
         read_section(params, "render", RenderSettings),
-        replace(settings, resolution=case.px, **{name: getattr(case, name) for name in KNOBS}),
+        TeacherSettings(
+            replace(settings.model, low_memory=case.low_memory),
+            replace(settings.ask, **knobs),
+        ),
     )
 
 
@@ -75,20 +82,22 @@ def training(params: dict[str, Any], teacher: SdxlTeacher, chosen: Recipe) -> Tr
     settings = read_section(params, "grid", GridSettings)
     grid = DifferentiableVoxelGrid.from_blocks(world.blocks, len(world.palette), settings)
     scene = Scene(world.palette, world.frame, cameras)
-    return Training(grid.to(teacher.device), scene, asked(teacher, chosen.teacher), chosen)
+    question = teacher.read(params["prompt"], chosen.teacher.ask.negative_prompt)
+    return Training(grid.to(teacher.device), scene, asked(teacher, chosen.teacher), question, chosen)
 
 
 def asked(teacher: SdxlTeacher, settings: TeacherSettings) -> SdxlTeacher:
     """`teacher`'s networks asked as `settings` say, with no graph recorded yet: memory is told apart."""
-    denoise = partial(ask, teacher.unet)
+    model, denoise = settings.model, partial(answer, teacher.unet)
+    assert isinstance(model, SdxlModel)
     return replace(
         teacher,
-        settings=settings,
+        model=model,
         denoise=Replayed(denoise) if teacher.device == "cuda" else denoise,
         autoencoder=replace(
             teacher.autoencoder,
-            resolution=settings.resolution,
-            mean=posterior_mean(teacher.autoencoder.model, settings.low_memory),
+            resolution=settings.ask.resolution,
+            mean=posterior_mean(teacher.autoencoder.model, model.low_memory),
         ),
     )
 
@@ -131,10 +140,10 @@ def arithmetic(unet: nn.Module, vae: nn.Module, run: Training, rows: int) -> dic
     teacher: Any = run.critic.teacher
     side, device = teacher.resolution // teacher.autoencoder.factor, teacher.device
     noisy = torch.randn(rows, 4, side, side, device=device, dtype=teacher.unet.dtype)
-    given = teacher.conditioning.batch(1, noisy.dtype, 2 - rows)
+    given = run.critic.question.encoded.batch(1, noisy.dtype, 2 - rows)
     images = torch.rand(1, 3, teacher.resolution, teacher.resolution, device=device, requires_grad=True)
     with FlopCounterMode(display=False) as of_unet, torch.no_grad():
-        ask(unet, noisy, torch.full((rows,), 499, device=device), *given)  # pyright: ignore[reportArgumentType]
+        answer(unet, noisy, torch.full((rows,), 499, device=device), *given)  # pyright: ignore[reportArgumentType]
     with FlopCounterMode(display=False) as of_vae:
         vae.encode(images).latent_dist.mean.sum().backward()  # pyright: ignore[reportCallIssue]
     counts = {"unet": of_unet, "encoder": of_vae}
@@ -186,7 +195,9 @@ def main() -> None:
     cases.append(Case(max(arguments.px), 1.0, method="jump"))  # up to three forwards of the UNet
     cases.append(Case(max(arguments.px), GUIDED, low_memory=True))  # the last: there is no way back from it
     first = recipe(params, cases[0], arguments.steps)
-    teacher = SdxlTeacher.load(first.teacher, params["prompt"], arguments.out.parent / ".prompts", device)
+    cache, prompt = arguments.out.parent / ".prompts", params["prompt"]
+    assert isinstance(first.teacher.model, SdxlModel)
+    teacher = SdxlTeacher.load(first.teacher.model, first.teacher.ask, cache, device, [prompt])
     result: dict[str, Any] = {"machine": machine(), "matrix_tflops": round(matrix_rate(device), 1)}
     result["rows"] = other_rows(arguments.out, arguments.px)
     for case in cases:

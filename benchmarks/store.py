@@ -11,15 +11,17 @@ import numpy as np
 from benchmarks import figures
 from benchmarks.figures import Blocks, Figures
 from benchmarks.runs import Job, Outcome
+from stages.recipe import read_recipe
 from voxsds.files.disk import atomic_path, read_json, write_json
+from voxsds.guidance.load import family
 from voxsds.train.checkpoint import fingerprint, imported_sources
 
 
 def identity(job: Job, device: str) -> str:
     """Changes with what a run's figures depend on: parameters, models, maps, the library's source."""
-    teacher = job.params["teachers"][job.params["guidance"]]
+    model = read_recipe(job.params).teacher.model
     inputs = (
-        *(str(teacher[name]) for name in ("model", "unet", "lora", "vae")),
+        *map(str, family(model).inputs(model)),
         job.params["validate"]["evaluator"],
         f"maps/{job.case.map}/map.json",
         f"datasets/{job.case.map}/metadata.json",
@@ -96,8 +98,11 @@ class Store:
 
     def summary(self) -> Figures:
         """Over the runs of the main recipe, with the baselines beside them; empty where there are none."""
-        by_recipe: dict[str, list[Figures]] = {}
-        for run in self.runs.values():
-            by_recipe.setdefault(run["recipe"], []).append(run)
-        main = by_recipe.pop(self.main, [])
-        return {**figures.summary(main), "baselines": figures.baselines(main, by_recipe)} if main else {}
+        table = figures.run_table(self.runs.values())
+        by_recipe = (
+            {str(name): runs for name, runs in table.groupby("recipe", sort=False)} if self.runs else {}
+        )
+        main = by_recipe.pop(self.main, None)
+        if main is None:
+            return {}
+        return {**figures.summary(main), "baselines": figures.baselines(main, by_recipe)}

@@ -11,7 +11,7 @@ from voxsds.files.outputs import Outputs
 from voxsds.files.params import read_whole
 from voxsds.gradcheck.gate import GradcheckSettings
 from voxsds.grid.logits import GridSettings
-from voxsds.guidance.teacher import TeacherSettings
+from voxsds.guidance.load import TeacherSettings
 from voxsds.train.recipe import RenderSettings, TrainSettings
 from voxsds.train.views import CameraSettings
 from voxsds.validate.views import ValidateSettings

@@ -36,7 +36,6 @@ def main(params: dict[str, Any]) -> None:
         },
     }
     write_json(out.gradcheck_log(dataset), log)
-    write_json(out.gradcheck_metrics, report.metrics())
     write_json(out.gate, gate_verdict(report, settings))
     if not report.ok:
         raise ValueError("the gate is shut\n  " + "\n  ".join(report.failures))

@@ -4,7 +4,7 @@ from typing import Any
 
 from voxsds.blocks.limits import EditSettings
 from voxsds.files.params import read_section, read_value
-from voxsds.guidance.teacher import TeacherSettings
+from voxsds.guidance.load import TeacherSettings
 from voxsds.train.recipe import Recipe, RenderSettings, TrainSettings
 from voxsds.train.views import CameraSettings
 from voxsds.world.poses import PoseLaw

@@ -16,7 +16,8 @@ from stages.running import run_stage
 from voxsds.blocks.limits import EditSettings, limits_of, prompted_parts
 from voxsds.files.outputs import Outputs
 from voxsds.grid.file import GridFile, read_grid, read_outline, write_grid
-from voxsds.guidance.teacher import Promptable, Teacher, load_teacher
+from voxsds.guidance.load import family, load_teacher
+from voxsds.guidance.teacher import Question, Teacher
 from voxsds.guidance.words import prompt_warning
 from voxsds.train.checkpoint import (
     AlreadyTraining,
@@ -52,13 +53,15 @@ def main(params: dict[str, Any]) -> None:
 def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -> None:
     device = own_device()
     require_room(recipe, device, ranks)
-    with ranks.first_alone():
-        teacher = load_teacher(recipe.teacher, params["prompt"], checkpoint_root() / "prompts", device)
     start = read_grid(OUT.grid, device)
     restrain(start.grid, limits_of(recipe.edit, start.grid.blocks(), start.palette))
-    parts = parts_of(recipe.edit, teacher, start)
+    with ranks.first_alone():
+        cache, texts = checkpoint_root() / "prompts", texts_of(params["prompt"], recipe)
+        teacher = load_teacher(recipe.teacher, cache, device, texts)
+        question = teacher.read(params["prompt"], recipe.teacher.ask.negative_prompt)
+        parts = parts_of(recipe.edit, teacher, question, start)
     scene = Scene(start.palette, start.frame, read_dataset(dataset).cameras, parts)
-    training = Training(start.grid, scene, teacher, recipe, ranks)
+    training = Training(start.grid, scene, teacher, question, recipe, ranks)
     if not ranks.first:
         follow(training)
         return
@@ -66,9 +69,8 @@ def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -
     if recipe.edit.preserve is None and training.preserve:
         print(f"the map is as {params['prompt']!r} says already: a light touch (edit.preserve 1)")
     determining = {name: params[name] for name in DETERMINING} | {"teacher": asdict(recipe.teacher)}
-    teacher_files = recipe.teacher.model, recipe.teacher.unet, recipe.teacher.lora, recipe.teacher.vae
-    weights = [Path(p) for p in teacher_files if p]
-    inputs = [OUT.grid, dataset / "metadata.json", *filter(Path.exists, weights)]
+    weights = family(recipe.teacher.model).inputs(recipe.teacher.model)
+    inputs = [OUT.grid, dataset / "metadata.json", *weights]
     run_id = fingerprint(determining, [*inputs, *imported_sources("voxsds")])
     with Checkpoint(checkpoint_root() / run_id) as checkpoint:
         log = RunLog(OUT.root, {"prompt": params["prompt"], "steps": recipe.train.steps})
@@ -84,18 +86,22 @@ def train(params: dict[str, Any], recipe: Recipe, dataset: Path, ranks: Ranks) -
         checkpoint.remove()
 
 
-def parts_of(edit: EditSettings, teacher: Teacher, start: GridFile) -> list[Part]:
+def texts_of(prompt: str, recipe: Recipe) -> list[str]:
+    """Every text that the teacher will be asked about."""
+    texts = [prompt, recipe.teacher.ask.negative_prompt, *(box.prompt for box in recipe.edit.region or ())]
+    return [text for text in texts if text is not None]
+
+
+def parts_of(edit: EditSettings, teacher: Teacher, question: Question, start: GridFile) -> list[Part]:
     """The parts of the world that follow a prompt of their own, and what is left for the prompt of all."""
     parts = []
     for prompt, cells in prompted_parts(edit, start.grid.shape):
-        told = teacher
+        asked = question
         if prompt is not None:
-            if not isinstance(teacher, Promptable):
-                raise ValueError("params.yaml: edit.region has prompts, but this teacher follows none")
-            told = teacher.with_prompt(prompt)
+            asked = teacher.read(prompt, question.against)
             if warning := prompt_warning(prompt, teacher.vocabulary):
                 print(f"warning: {warning}", file=sys.stderr)
-        parts.append(Part(told, torch.as_tensor(cells, device=start.reach.device)))
+        parts.append(Part(asked, torch.as_tensor(cells, device=start.reach.device)))
     return parts
 
 

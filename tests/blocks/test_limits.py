@@ -19,7 +19,6 @@ from voxsds.grid.file import GridFile, read_grid, write_grid
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.oracle import OracleTeacher
 from voxsds.render.light import lit_faces
-from voxsds.train.critic import Part
 from voxsds.train.restraint import restrain, weight_decay
 from voxsds.train.training import train
 from voxsds.world.palette import AIR, DEFAULT_PALETTE, DIRT, GRASS, PLANK, SNOW, STONE
@@ -202,22 +201,23 @@ def test_boxes_add_up_and_locked_blocks_are_taken_out_of_them():
     assert np.argwhere(limits.free).tolist() == [[0, 1, 0], [4, 5, 4]]
 
 
-def two_oracles(steps: int):
+def two_prompts(steps: int):
     """The whole world shall be `tower_on_snow`, but the box of the house a hut of stone on its grass."""
     start, hut = house_on_grass(), house_on_grass()
     hut[3:7, 3:7, 3:7] = STONE
-    main, parts = EVERYTHING, (Box((0, 0, 0), (9, 15, 9), "a stone hut"), Box((0, 0, 0), (19, 15, 19)))
-    rules = replace(main, region=parts)
-    run = training(start, tower_on_snow(), recipe(steps=steps), size=32)
+    boxes = (Box((0, 0, 0), (9, 15, 9), "a stone hut"), Box((0, 0, 0), (19, 15, 19)))
     lit = lit_faces(DEFAULT_PALETTE).float()
-    teachers = {"a stone hut": OracleTeacher([hut], [start], lit, 32), None: run.critic.teacher}
-    told = [Part(teachers[p], torch.as_tensor(cells)) for p, cells in prompted_parts(rules, SHAPE)]
-    run.critic.parts = told
+    worlds = {"": [start], "a tower on snow": [tower_on_snow()], "a stone hut": [hut]}
+    teacher = OracleTeacher(worlds, lit, 32)
+    question = teacher.read("a tower on snow", None)
+    run = training(start, (teacher, question), recipe(steps=steps), size=32)
+    file = GridFile(run.grid, DEFAULT_PALETTE, FRAME, torch.zeros(SHAPE))
+    run.critic.parts = parts_of(replace(EVERYTHING, region=boxes), teacher, question, file)
     return run, hut
 
 
 def test_a_prompt_of_its_own_moves_the_cells_of_its_box_only():
-    run, _ = two_oracles(steps=2)
+    run, _ = two_prompts(steps=2)
     inside = run.critic.parts[0].cells
     for own in (inside, ~inside):
         run.advance()
@@ -228,7 +228,7 @@ def test_a_prompt_of_its_own_moves_the_cells_of_its_box_only():
 
 @pytest.mark.slow
 def test_each_part_comes_to_look_like_its_own_prompt():
-    run, hut = two_oracles(steps=160)
+    run, hut = two_prompts(steps=160)
     for _ in train(run):
         pass
     drawn, inside, target = run.grid.blocks(), run.critic.parts[0].cells.numpy(), tower_on_snow()
@@ -246,10 +246,9 @@ def test_every_cell_follows_one_prompt():
     assert prompted_parts(EVERYTHING, SIZE) == []
 
 
-def test_a_teacher_that_follows_no_prompt_is_refused():
-    rules = replace(EVERYTHING, region=(Box((0, 0, 0), (9, 15, 9), "a stone hut"),))
-    start = GridFile(grid_of(house_on_grass()), DEFAULT_PALETTE, FRAME, torch.zeros(SHAPE))
-    oracle = two_oracles(steps=1)[0].critic.teacher
-    with pytest.raises(ValueError, match="edit.region has prompts, but this teacher follows none"):
-        parts_of(rules, oracle, start)
-    assert parts_of(EVERYTHING, oracle, start) == []
+def test_a_part_without_a_prompt_asks_the_question_of_the_whole_world():
+    run, _ = two_prompts(steps=1)
+    hut, rest = run.critic.parts
+    assert (hut.question.text, rest.question) == ("a stone hut", run.critic.question)
+    file = GridFile(run.grid, DEFAULT_PALETTE, FRAME, torch.zeros(SHAPE))
+    assert parts_of(EVERYTHING, run.critic.teacher, run.critic.question, file) == []

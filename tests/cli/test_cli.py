@@ -247,13 +247,14 @@ def test_doctors_tables_stay_narrow_and_reasons_stand_below(checkout: Path, voxs
 
 def test_doctor_fails_where_the_chosen_teacher_cannot_run(checkout: Path, voxsds) -> None:
     params = yaml.safe_load((checkout / "params.yaml").read_text())
-    params["teachers"]["tiny"]["model"] = "models/nowhere"
-    params["teachers"]["typo"] = {**params["teachers"]["tiny"], "dtype": "float23"}
+    params["teachers"]["tiny"]["model"]["folder"] = "models/nowhere"
+    tiny = params["teachers"]["tiny"]
+    params["teachers"]["typo"] = {**tiny, "model": {**tiny["model"], "dtype": "float23"}}
     (checkout / "params.yaml").write_text(yaml.safe_dump(params))
     done = voxsds("doctor")
     assert done.code == 1
     assert "- teacher tiny: models/nowhere: models/nowhere: no such file or folder" in done.out
-    assert "typo.dtype is 'float23'; choose one of" in done.out
+    assert "typo.model.dtype is 'float23'; choose one of" in done.out
     assert voxsds("doctor", "--teacher", "typo").code == 1
 
 

@@ -76,6 +76,11 @@ def test_before_a_run_there_is_nothing_and_the_page_says_so(tmp_path, server):
     assert b"Nothing is running yet" in get(server, "/now")
 
 
+def test_the_page_brings_its_style_and_its_script(server):
+    page = get(server, "/").decode()
+    assert "<style>" in page and ".chart" in page and 'fetch("/now")' in page
+
+
 def test_a_run_that_begins_has_no_times_yet(log, tmp_path, server):
     progress = read_progress(tmp_path)
     assert (progress.done, progress.step_seconds, progress.seconds_left) == (0, None, None)
@@ -92,7 +97,7 @@ def test_progress_is_that_of_the_last_steps(log, tmp_path):
     assert progress.step_seconds == pytest.approx(0.5) and progress.seconds_left == pytest.approx(10)
     assert progress.idle_seconds == pytest.approx(7) and not progress.stalled and not progress.finished
     assert read_progress(tmp_path, now=start.timestamp() + 200).stalled
-    assert progress.history["loss"][-1] == pytest.approx(29.1)
+    assert progress.history["loss"].iloc[-1] == pytest.approx(29.1)
     assert progress.images == {0: [f"step_0000_view_{i}.png" for i in range(3)]}
 
 

@@ -86,6 +86,8 @@ def test_an_experiment_runs_what_its_parameters_change_and_can_be_compared(
     assert (lr["old"], lr["new"]) == (0.03, 0.02)
     metrics = json.loads(run(checkout, "dvc", "metrics", "diff", *compared).stdout)
     assert "quality.probe_margin.end" in metrics["out_local/report/metrics.json"]
+    (line,) = (line for line in said["make experiments"].splitlines() if line.split()[:1] == ["slower"])
+    assert " 0.02 " in line
     assert run(checkout, "git", "log", "--format=%s").stdout.split("\n")[0] == "first run"
 
 
@@ -93,10 +95,10 @@ def test_an_experiment_runs_what_its_parameters_change_and_can_be_compared(
 def test_plots_of_two_experiments_stand_side_by_side(checkout: Path, said: dict[str, str]) -> None:
     assert "dvc_plots/index.html" in said["dvc plots diff HEAD slower"]
     html = (checkout / "dvc_plots" / "index.html").read_text()
-    assert "probe_margin" in html and "occupancy_grad_norm" in html
+    assert "probe_margin" in html and "occupancy_grad_norm" in html and "cdn.jsdelivr" not in html
     pictures = {p.name for p in (checkout / "dvc_plots").rglob("*.png")}
     for revision in ("HEAD", "slower"):
-        for name in ("before_after", "step_0000_view_0"):
+        for name in ("before_after", "test_images_view_0"):
             assert any(name in picture and revision in picture for picture in pictures), sorted(pictures)
 
 

@@ -174,3 +174,48 @@ def test_what_yaml_dumps_reads_back(
     path.write_text(yaml.safe_dump({"train": section}))
     read = read_section(read_params(path), "train", Settings)
     assert (read.steps, read.schedule, read.levels, read.note) == (steps, ends, tuple(levels), note)
+
+
+@dataclass(frozen=True)
+class Round:
+    kind: Literal["round"]
+    radius: float
+
+
+@dataclass(frozen=True)
+class Square:
+    kind: Literal["square", "box"]
+    side: int
+
+
+@dataclass(frozen=True)
+class Shape:
+    outline: Round | Square
+
+
+def outline(**values: Any) -> Round | Square:
+    return read_section({"shape": {"outline": values}}, "shape", Shape).outline
+
+
+def test_a_section_is_read_by_its_kind():
+    assert outline(kind="round", radius=2) == Round("round", 2.0)
+    assert outline(kind="box", side=3) == Square("box", 3)
+
+
+@pytest.mark.parametrize(
+    "values, said",
+    [
+        (
+            {"kind": "rond", "radius": 1},
+            "outline.kind is 'rond'; choose one of 'round', 'square', 'box'. Did",
+        ),
+        ({"radius": 1}, "outline.kind is missing; add it .one of round, square, box"),
+        ({"kind": "round", "side": 3}, "outline.side is unknown; remove it\n.*outline.radius is missing"),
+        ({"kind": 3}, "outline.kind is 3; choose one of"),
+    ],
+)
+def test_only_the_kind_that_is_named_is_held_against_a_section(values, said):
+    with pytest.raises(ValueError, match=said):
+        outline(**values)
+    with pytest.raises(ValueError, match="shape.outline is the text 'round'; write a section"):
+        read_section({"shape": {"outline": "round"}}, "shape", Shape)

@@ -250,7 +250,6 @@ def test_the_stage_writes_the_same_verdict_whatever_the_figures(stage):
     log = json.loads((out / "nv_diff_logs/dataset_3_diff_log.json").read_text())
     assert log["gradient_test"].keys() >= PLAN_KEYS and log["gradient_test"]["ok"] is True
     assert log["backends"]["numba"]["soft"]["same_walk"] == 1.0
-    assert json.loads((out / "gradcheck/metrics.json").read_text())["ok"] is True
     assert json.loads(verdict)["ok"] is True
     run()
     assert (out / "gradcheck/gate.json").read_bytes() == verdict
@@ -260,7 +259,6 @@ def test_a_shut_gate_stops_the_pipeline_with_a_message_after_writing_the_figures
     run, out = stage
     with pytest.raises(SystemExit, match="(?s)gate is shut.*its norm is .*, needed is over 1e"):
         run(norm="1000000.0")
-    assert json.loads((out / "gradcheck/metrics.json").read_text())["ok"] is False
     assert (
         json.loads((out / "nv_diff_logs/dataset_3_diff_log.json").read_text())["gradient_test"]["ok"] is False
     )

@@ -1,16 +1,18 @@
 """Which model folders are read, from where, and what is said of those that cannot be."""
 
 import shutil
+from dataclasses import replace
 
 import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.helpers.teachers import PROMPT, edit_json, teacher_settings
+from tests.helpers.teachers import ASK, PROMPT, edit_json, teacher_settings
 from tests.helpers.tiny_pipeline import tiny_pipeline
+from voxsds.guidance.load import load_teacher
 from voxsds.guidance.sdxl.folder import PipelineFolder
-from voxsds.guidance.sdxl.teacher import SdxlTeacher, read_schedule
+from voxsds.guidance.sdxl.schedule import read_schedule
 
 pytest_plugins = ["tests.helpers.pipelines"]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -22,32 +24,32 @@ def test_weights_in_shards_are_read_and_a_lost_shard_is_named(tmp_path, teacher,
     tiny_pipeline().save_pretrained(made, max_shard_size="500KB")
     shards = sorted((made / "unet").glob("*-of-*.safetensors"))
     assert len(shards) > 1
-    loaded = SdxlTeacher.load(teacher_settings(made), PROMPT, cache)
+    loaded = load_teacher(teacher_settings(made), cache)
     torch.testing.assert_close(loaded.unet.state_dict(), teacher.unet.state_dict())
     shards[0].unlink()
     with pytest.raises(ValueError, match=f"missing: unet/{shards[0].name}.*git checkout"):
-        SdxlTeacher.load(teacher_settings(made), PROMPT, cache)
+        load_teacher(teacher_settings(made), cache)
 
 
 def test_a_missing_folder_is_said_with_the_remedy(tmp_path):
     with pytest.raises(ValueError, match=r"no such file or folder.*git checkout"):
-        SdxlTeacher.load(teacher_settings(tmp_path / "nowhere"), PROMPT, tmp_path)
+        load_teacher(teacher_settings(tmp_path / "nowhere"), tmp_path)
 
 
 @pytest.mark.parametrize("hub", ["owner/name", "owner/name@main", "owner/name@0123abc"])
 def test_a_hub_model_without_a_full_commit_is_refused(tmp_path, hub):
     with pytest.raises(ValueError, match="40 digits of a commit"):
-        SdxlTeacher.load(teacher_settings(hub, local_files_only=False), PROMPT, tmp_path)
+        load_teacher(teacher_settings(hub, local_files_only=False), tmp_path)
 
 
-def test_a_pinned_hub_model_is_read_from_the_hubs_cache(folder, tmp_path, monkeypatch, teacher):
+def test_a_pinned_hub_model_is_read_from_the_hubs_cache(folder, tmp_path, monkeypatch, question):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     settings = teacher_settings(f"owner/name@{COMMIT}")
     with pytest.raises(ValueError, match="local_files_only: false"):
-        SdxlTeacher.load(settings, PROMPT, tmp_path)
+        load_teacher(settings, tmp_path)
     shutil.copytree(folder, tmp_path / "models--owner--name" / "snapshots" / COMMIT)
-    loaded = SdxlTeacher.load(settings, PROMPT, tmp_path)
-    assert torch.equal(loaded.conditioning.context, teacher.conditioning.context)
+    loaded = load_teacher(settings, tmp_path)
+    assert torch.equal(loaded.read(PROMPT, None).encoded.context, question.encoded.context)
 
 
 def test_only_safetensors_of_the_wanted_variant_are_downloaded(folder, tmp_path, monkeypatch):
@@ -96,14 +98,18 @@ def test_only_safetensors_of_the_wanted_variant_are_downloaded(folder, tmp_path,
         ("unet/config.json", {"in_channels": 9}, {}, "takes 9 channels, the autoencoder makes 4"),
         ("unet/config.json", {"addition_embed_type": "text"}, {}, "not conditioned as SDXL"),
         ("scheduler/scheduler_config.json", {"prediction_type": "sample"}, {}, "'sample' is not supported"),
-        ("model_index.json", {}, {"clamp": True}, "no latent_range.json"),
         ("model_index.json", {}, {"resolution": 30}, "resolution 30 is not a multiple of 4"),
     ],
 )
 def test_what_cannot_teach_is_refused_by_name(copy, cache, file, changes, settings, message):
     edit_json(copy / file, **changes)
     with pytest.raises(ValueError, match=message):
-        SdxlTeacher.load(teacher_settings(copy, **settings), PROMPT, cache)
+        load_teacher(teacher_settings(copy, **settings), cache)
+
+
+def test_clamping_is_refused_where_nobody_measured_the_latents(folder, cache):
+    with pytest.raises(ValueError, match="no latent_range.json.*set clamp: false"):
+        load_teacher(teacher_settings(folder, clamp=True), cache)
 
 
 def test_a_schedule_without_betas_is_refused(copy):
@@ -125,7 +131,7 @@ def test_a_schedule_without_betas_is_refused(copy):
 )
 def test_settings_out_of_range_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        teacher_settings("models/tiny", **changes)
+        replace(ASK, **changes)
 
 
 @pytest.mark.parametrize(
@@ -133,15 +139,15 @@ def test_settings_out_of_range_are_refused(changes, message):
 )
 def test_much_noise_is_asked_for_longer_in_large_worlds(shape, floor):
     ends = {"t_max": (0.98, 0.5)}
-    assert teacher_settings("models/tiny", t_min=None, **ends).noise_levels(shape) == (floor, ends["t_max"])
-    given = teacher_settings("models/tiny", t_min=(0.3, 0.1), **ends)
+    assert replace(ASK, t_min=None, **ends).noise_levels(shape) == (floor, ends["t_max"])
+    given = replace(ASK, t_min=(0.3, 0.1), **ends)
     assert given.noise_levels(shape) == ((0.3, 0.1), ends["t_max"])
 
 
 def test_latent_range_and_words_are_read_from_the_folder(copy, cache):
     (copy / "latent_range.json").write_text('{"low": [-1, -2, -3, -4], "high": [1, 2, 3, 4]}')
     (copy / "words.txt").write_text("a\nstone\ntower\n")
-    loaded = SdxlTeacher.load(teacher_settings(copy, clamp=True), PROMPT, cache)
+    loaded = load_teacher(teacher_settings(copy, clamp=True), cache)
     assert loaded.latent_range is not None and loaded.latent_range.tolist()[1] == [-2, 2]
     assert loaded.vocabulary == {"a", "stone", "tower"}
 
@@ -149,17 +155,16 @@ def test_latent_range_and_words_are_read_from_the_folder(copy, cache):
 def test_a_checkpoint_of_another_network_is_refused(folder, cache, tmp_path):
     save_file({"conv_in.weight": torch.zeros(3)}, tmp_path / "unet.safetensors")
     with pytest.raises(ValueError, match="does not fit the UNet"):
-        SdxlTeacher.load(teacher_settings(folder, unet=str(tmp_path / "unet.safetensors")), PROMPT, cache)
+        load_teacher(teacher_settings(folder, unet=str(tmp_path / "unet.safetensors")), cache)
 
 
-def test_a_variant_of_the_weights_is_read_by_its_name(tmp_path, teacher, cache):
+def test_a_variant_of_the_weights_is_read_by_its_name(tmp_path, question, cache):
     made = tmp_path / "model"
     tiny_pipeline().to(torch.float16).save_pretrained(made, variant="fp16")
     assert (made / "text_encoder_2" / "model.fp16.safetensors").is_file()
-    loaded = SdxlTeacher.load(teacher_settings(made, variant="fp16"), PROMPT, cache)
+    loaded = load_teacher(teacher_settings(made, variant="fp16"), cache)
     assert loaded.unet.dtype == torch.float32
-    torch.testing.assert_close(
-        loaded.conditioning.context, teacher.conditioning.context, rtol=0.01, atol=0.01
-    )
+    context = loaded.read(PROMPT, None).encoded.context
+    torch.testing.assert_close(context, question.encoded.context, rtol=0.01, atol=0.01)
     with pytest.raises(ValueError, match=r"missing: .*unet/diffusion_pytorch_model\.safetensors"):
-        SdxlTeacher.load(teacher_settings(made), PROMPT, cache)
+        load_teacher(teacher_settings(made), cache)

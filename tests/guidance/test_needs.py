@@ -7,11 +7,16 @@ import pytest
 from diffusers import StableDiffusionXLPipeline
 
 from tests.helpers.teachers import teacher_settings
-from voxsds.guidance.sdxl import needs
-from voxsds.guidance.sdxl.needs import needs_of
+from voxsds.guidance import hub as hub_module
+from voxsds.guidance.load import TeacherSettings, family
+from voxsds.guidance.teacher import Needs
 
 pytest_plugins = ["tests.helpers.pipelines"]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def needs_of(settings: TeacherSettings, ask_hub: bool = False) -> Needs:
+    return family(settings.model).needs(settings.model, ask_hub)
 
 
 def numbers(*models) -> int:
@@ -63,7 +68,7 @@ def test_the_size_of_a_download_is_that_of_the_files_that_are_read(hub) -> None:
 
 
 def test_the_hub_is_not_asked_unless_told_to(hub, monkeypatch) -> None:
-    monkeypatch.setattr(needs, "download_size", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr(hub_module, "download_size", lambda *_: pytest.fail("asked"))
     (source,) = needs_of(teacher_settings(f"owner/name@{COMMIT}")).sources
     assert source.problem and source.download is None
 
@@ -76,3 +81,10 @@ def test_without_a_network_the_rest_is_said_all_the_same(hub, monkeypatch) -> No
     found = needs_of(teacher_settings(f"owner/name@{COMMIT}"), ask_hub=True)
     assert not found.ready and found.weights is None
     assert found.sources[0].problem and "could not be asked for its size (Name or" in found.sources[0].problem
+
+
+def test_inputs_are_what_lies_on_this_machine(folder, tmp_path) -> None:
+    lora = tmp_path / "lora.safetensors"
+    lora.touch()
+    settings = teacher_settings(folder, lora=str(lora), vae=f"owner/name@{COMMIT}")
+    assert family(settings.model).inputs(settings.model) == [folder, lora]

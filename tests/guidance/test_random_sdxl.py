@@ -1,7 +1,6 @@
 """Folders of random weights in the Hub's layout, as every kind of teacher; partial ones, named."""
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.make_random_sdxl import LORA, SMALL, UNET, write_folder
-from tests.helpers.teachers import PROMPT, teacher_settings
+from tests.helpers.teachers import PROMPT, changed, teacher_settings
 from voxsds.files.params import read_params, read_section
-from voxsds.guidance.sdxl.teacher import SdxlTeacher
-from voxsds.guidance.teacher import TeacherSettings
+from voxsds.guidance.load import TeacherSettings, load_teacher
+from voxsds.guidance.teacher import Teacher
 
 pytest_plugins = ["tests.helpers.pipelines"]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -31,21 +30,21 @@ def settings(made) -> TeacherSettings:
     return teacher_settings(made / "base", variant="fp16", vae=str(made / "vae"), resolution=64)
 
 
-def loaded(settings: TeacherSettings, made: Path) -> SdxlTeacher:
-    return SdxlTeacher.load(settings, PROMPT, made / "prompts")
+def loaded(settings: TeacherSettings, made: Path) -> Teacher:
+    return load_teacher(settings, made / "prompts")
 
 
-def asked(teacher: SdxlTeacher) -> torch.Tensor:
+def asked(teacher: Teacher) -> torch.Tensor:
     noisy = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
-    return torch.stack(teacher.predict_noise(noisy, torch.tensor([249, 749])))
+    return torch.stack(teacher.predict(teacher.read(PROMPT, None), noisy, torch.tensor([249, 749]), None))
 
 
 @pytest.mark.parametrize("name", ["sdxl", "sdxl-lightning"])
 def test_its_params_make_the_projects_teachers_of_it(made, name):
     teachers = read_params(made / "params.yaml")["teachers"]
     settings = read_section(teachers, name, TeacherSettings)
-    assert Path(settings.model) == made / "base" and settings.local_files_only
-    teacher = loaded(replace(settings, resolution=64), made)
+    assert Path(settings.model.folder) == made / "base" and settings.model.local_files_only
+    teacher = loaded(changed(settings, resolution=64), made)
     prediction = asked(teacher)
     assert prediction.isfinite().all() and 0.1 < prediction.std() < 100
     with torch.no_grad():
@@ -58,8 +57,8 @@ def test_base_lightning_unet_and_lora_are_three_networks(made, settings):
         asked(loaded(chosen, made))
         for chosen in (
             settings,
-            replace(settings, unet=str(made / UNET), **lightning),
-            replace(settings, lora=str(made / LORA), **lightning),
+            changed(settings, unet=str(made / UNET), **lightning),
+            changed(settings, lora=str(made / LORA), **lightning),
         )
     ]
     base, unet, lora = answers
@@ -67,14 +66,16 @@ def test_base_lightning_unet_and_lora_are_three_networks(made, settings):
     assert 1e-3 < (base - lora).norm() / base.norm() < 0.5  # a small change of these
 
 
-def test_the_conditional_prediction_alone_is_the_second_of_both(made, settings):
+def test_the_prediction_towards_the_prompt_alone_is_the_second_of_both(made, settings):
     teacher = loaded(settings, made)
     noisy, t = torch.randn(2, 4, 8, 8), torch.tensor([249, 749])
-    torch.testing.assert_close(teacher.predict_conditional(noisy, t), teacher.predict_noise(noisy, t)[1])
+    question = teacher.read(PROMPT, None)
+    both = teacher.predict(question, noisy, t, None)
+    torch.testing.assert_close(teacher.predict_towards(question, noisy, t, None), both.towards)
 
 
 def test_low_memory_changes_no_latent_gradient_or_prediction(made, settings):
-    usual, low = loaded(settings, made), loaded(replace(settings, low_memory=True), made)
+    usual, low = loaded(settings, made), loaded(changed(settings, low_memory=True), made)
     slopes = []
     for teacher in (usual, low):
         images = VIEWS.clone().requires_grad_()
@@ -86,7 +87,7 @@ def test_low_memory_changes_no_latent_gradient_or_prediction(made, settings):
 
 
 def test_the_tiny_autoencoder_takes_the_place_of_the_folders(made, settings):
-    teacher = loaded(replace(settings, vae=str(made / "taesdxl")), made)
+    teacher = loaded(changed(settings, vae=str(made / "taesdxl")), made)
     assert teacher.autoencoder.factor == 8 and float(teacher.autoencoder.scale) == 1
     images = VIEWS.clone().requires_grad_()
     latents = teacher.encode(images)
@@ -106,9 +107,9 @@ def test_a_part_with_weights_missing_is_named(made, settings, tmp_path, part):
     lost = sorted(weights)[0]
     del weights[lost]
     save_file(weights, file, {"format": "pt"})
-    broken = replace(settings, model=str(copy), vae=None)
+    broken = changed(settings, folder=str(copy), vae=None)
     with pytest.raises(ValueError, match=rf"{copy}/{part} do not fit.*1 missing \({lost}\)"):
-        SdxlTeacher.load(broken, "another prompt", tmp_path / "prompts")
+        load_teacher(broken, tmp_path / "prompts").read("another prompt", None)
 
 
 def test_a_partial_lightning_unet_is_named_with_what_is_missing_and_too_much(made, settings, tmp_path):
@@ -117,7 +118,7 @@ def test_a_partial_lightning_unet_is_named_with_what_is_missing_and_too_much(mad
     weights["model.ema"] = weights.pop(first)
     weights[second] = torch.zeros(3)
     save_file(weights, tmp_path / UNET)
-    broken = replace(settings, unet=str(tmp_path / UNET), timesteps=(249,), guidance_scale=1.0)
+    broken = changed(settings, unet=str(tmp_path / UNET), timesteps=(249,), guidance_scale=1.0)
     found = rf"1 missing \({first}\); 1 unexpected \(model.ema\); 1 of another shape \({second} \(3,\)"
     with pytest.raises(ValueError, match=found):
         loaded(broken, made)

@@ -7,18 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from voxsds.guidance.noise import Level, clean_estimate
 from voxsds.guidance.sampling import trailing_timesteps
 from voxsds.guidance.sds import (
     clamp_noise,
-    clean_estimate,
     clip_pixels,
     draw_timesteps,
     guided_noise,
-    noise_from_velocity,
-    noise_latents,
     require_finite,
     rescaled_noise,
-    scaled_linear_alpha_bars,
     sds_gradient,
     surrogate_loss,
     weight,
@@ -27,46 +24,33 @@ from voxsds.guidance.sdxl.lightning import check_checkpoint, own_timesteps
 from voxsds.guidance.words import known_share, prompt_warning
 
 SHAPE = (2, 4, 3, 5)
-alpha_bars = st.floats(0.005, 0.999)
+levels = st.tuples(st.floats(0.05, 2.0), st.floats(0.05, 2.0))  # amplitudes of signal and noise
 seeds = st.integers(0, 2**31 - 1)
+
+
+def level_of(a: float, s: float, views: int = 1) -> Level:
+    """That of `views` views with a times their latents and s times noise."""
+    signal, noise = (torch.full((views,), value**2, dtype=torch.float64) for value in (a, s))
+    return Level(signal, noise)
 
 
 def normal(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def test_noise_follows_the_variance_preserving_formula():
-    ones = torch.ones(1, 1, 1, 1, dtype=torch.float64)
-    noisy = noise_latents(ones, 2 * ones, torch.tensor([0.36], dtype=torch.float64))
-    assert noisy.item() == pytest.approx(0.6 * 1 + 0.8 * 2)
-
-
-@settings(deadline=None)
-@given(seeds, alpha_bars, alpha_bars)
-def test_the_true_noise_gives_the_clean_latents_back(seed, first, second):
-    clean, noise = normal(seed, *SHAPE), normal(seed + 1, *SHAPE)
-    alpha_bar = torch.tensor([first, second], dtype=torch.float64)
-    noisy = noise_latents(clean, noise, alpha_bar)
-    torch.testing.assert_close(clean_estimate(noisy, noise, alpha_bar), clean)
-    a, s = alpha_bar.sqrt()[:, None, None, None], (1 - alpha_bar).sqrt()[:, None, None, None]
-    torch.testing.assert_close(noise_from_velocity(noisy, a * noise - s * clean, alpha_bar), noise)
-
-
 @settings(deadline=None)
 @given(seeds)
-def test_guidance_0_is_unconditional_and_1_conditional_exactly(seed):
-    unconditional, conditional = normal(seed, *SHAPE).float(), 1e4 * normal(seed + 1, *SHAPE).float()
-    assert torch.equal(guided_noise(unconditional, conditional, 0.0), unconditional)
-    assert torch.equal(guided_noise(unconditional, conditional, 1.0), conditional)
-    torch.testing.assert_close(
-        guided_noise(unconditional, conditional, 7.5), unconditional + 7.5 * (conditional - unconditional)
-    )
+def test_guidance_0_is_against_the_prompt_and_1_towards_it_exactly(seed):
+    against, towards = normal(seed, *SHAPE).float(), 1e4 * normal(seed + 1, *SHAPE).float()
+    assert torch.equal(guided_noise(against, towards, 0.0), against)
+    assert torch.equal(guided_noise(against, towards, 1.0), towards)
+    torch.testing.assert_close(guided_noise(against, towards, 7.5), against + 7.5 * (towards - against))
 
 
-def test_weights_at_a_known_noise_level():
-    alpha_bar = torch.tensor([0.36], dtype=torch.float64)
-    values = {kind: weight(kind, alpha_bar).item() for kind in ("as", "s2", "one")}
-    assert values == pytest.approx({"as": 0.6 * 0.8, "s2": 0.64, "one": 1.0})
+@pytest.mark.parametrize("a, s", [(0.6, 0.8), (0.25, 0.75)])
+def test_weights_at_a_known_noise_level(a, s):
+    values = {kind: weight(kind, level_of(a, s)).item() for kind in ("as", "s2", "one")}
+    assert values == pytest.approx({"as": a * s, "s2": s**2, "one": 1.0})
 
 
 def test_sds_gradient_of_one_wrong_latent():
@@ -104,28 +88,26 @@ def test_the_common_squared_form_would_round_the_gradient_away():
 
 
 @settings(deadline=None)
-@given(seeds, alpha_bars)
+@given(seeds, levels)
 def test_clamped_noise_implies_a_clean_estimate_in_the_range(seed, level):
     noisy, predicted = 3 * normal(seed, *SHAPE), 3 * normal(seed + 1, *SHAPE)
-    alpha_bar = torch.full((2,), level, dtype=torch.float64)
+    level = level_of(*level, views=2)
     limits = torch.tensor([[-1.0, 1.0], [-0.5, 2.0], [0.0, 1.0], [-3.0, -1.0]], dtype=torch.float64)
-    clamped = clamp_noise(noisy, predicted, alpha_bar, limits)
-    expected = clean_estimate(noisy, predicted, alpha_bar).clamp(
+    clamped = clamp_noise(noisy, predicted, level, limits)
+    expected = clean_estimate(noisy, predicted, level).clamp(
         limits[:, 0, None, None], limits[:, 1, None, None]
     )
-    torch.testing.assert_close(
-        clean_estimate(noisy, clamped, alpha_bar), expected, rtol=1e-9, atol=1e-9 / level
-    )
+    torch.testing.assert_close(clean_estimate(noisy, clamped, level), expected, rtol=1e-9, atol=1e-8)
 
 
 @settings(deadline=None)
-@given(seeds, alpha_bars, st.floats(0.1, 1))
+@given(seeds, levels, st.floats(0.1, 1))
 def test_rescaling_gives_guided_estimates_the_contrast_of_unguided_ones(seed, level, share):
     noisy, conditional = normal(seed, *SHAPE), normal(seed + 1, *SHAPE)
     guided = guided_noise(normal(seed + 2, *SHAPE), conditional, 8.0)
-    alpha_bar = torch.full((2,), level, dtype=torch.float64)
-    predictions = guided, conditional, rescaled_noise(noisy, guided, conditional, alpha_bar, share)
-    strong, plain, mixed = (clean_estimate(noisy, p, alpha_bar) for p in predictions)
+    level = level_of(*level, views=2)
+    predictions = guided, conditional, rescaled_noise(noisy, guided, conditional, level, share)
+    strong, plain, mixed = (clean_estimate(noisy, p, level) for p in predictions)
     contrast = [x.std(dim=(2, 3)) for x in (strong, plain, mixed)]
     torch.testing.assert_close(contrast[2], (1 - share) * contrast[0] + share * contrast[1])
     torch.testing.assert_close(mixed.mean(dim=(2, 3)), strong.mean(dim=(2, 3)))
@@ -134,7 +116,8 @@ def test_rescaling_gives_guided_estimates_the_contrast_of_unguided_ones(seed, le
 def test_clamping_leaves_a_prediction_inside_the_range_bit_for_bit():
     noisy, predicted = normal(0, *SHAPE).float(), normal(1, *SHAPE).float()
     wide = torch.tensor([[-1e3, 1e3]] * 4)
-    assert torch.equal(clamp_noise(noisy, predicted, torch.tensor([0.1, 0.9]), wide), predicted)
+    level = Level(torch.tensor([0.1, 0.9]), torch.tensor([0.9, 0.1]))
+    assert torch.equal(clamp_noise(noisy, predicted, level, wide), predicted)
 
 
 def test_no_pixel_outweighs_the_rest_after_clipping():
@@ -160,13 +143,6 @@ def test_a_number_that_is_not_finite_stops_the_run_with_evidence(bad, nan):
 
 def test_the_largest_finite_number_passes():
     require_finite("latents", torch.full((3,), torch.finfo(torch.float32).max), 0)
-
-
-def test_sdxl_schedule_has_its_published_signal_levels():
-    alpha_bar = scaled_linear_alpha_bars()
-    a, s = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-    assert [round(a[t].item(), 2) for t in (249, 499, 749, 980)] == [0.82, 0.53, 0.24, 0.08]
-    assert [round(s[t].item(), 2) for t in (249, 499, 749, 980)] == [0.57, 0.85, 0.97, 1.0]
 
 
 def test_drawn_timesteps_fill_their_range_and_nothing_else():

@@ -5,14 +5,15 @@ import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler
 from safetensors.torch import save_file
 
-from tests.helpers.teachers import PROMPT, edit_json, teacher_settings
+from tests.helpers.teachers import ASK, PROMPT, edit_json, teacher_settings
 from tests.helpers.tiny_pipeline import tiny_pipeline
 from voxsds.guidance.autoencoder import latent_scale
 from voxsds.guidance.distill import distill
+from voxsds.guidance.load import load_teacher
 from voxsds.guidance.sampling import sample
-from voxsds.guidance.sds import guided_noise, noise_from_velocity, surrogate_loss
-from voxsds.guidance.sdxl.teacher import SdxlTeacher
-from voxsds.guidance.teacher import Teacher, load_teacher
+from voxsds.guidance.sds import guided_noise, surrogate_loss
+from voxsds.guidance.sdxl.schedule import noise_from_velocity
+from voxsds.guidance.teacher import Teacher
 
 pytest_plugins = ["tests.helpers.pipelines"]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -30,7 +31,7 @@ def images(seed: int, size: int = 32) -> torch.Tensor:
 
 
 def test_it_is_a_teacher(folder, cache):
-    loaded = load_teacher(teacher_settings(folder), PROMPT, cache)
+    loaded = load_teacher(teacher_settings(folder), cache)
     assert isinstance(loaded, Teacher) and loaded.resolution == 32 and loaded.vocabulary is None
 
 
@@ -87,18 +88,18 @@ def asked_by_pipeline(pipe, monkeypatch, latents, guidance_scale):
     return seen
 
 
-def test_guided_noise_prediction_is_that_of_the_pipeline(teacher, pipeline, monkeypatch):
+def test_guided_noise_prediction_is_that_of_the_pipeline(teacher, pipeline, monkeypatch, question):
     monkeypatch.setattr(pipeline, "scheduler", DDIMScheduler.from_config(pipeline.scheduler.config))
     seen = asked_by_pipeline(pipeline, monkeypatch, normal(0, 2, 4, 8, 8), 7.5)
     assert len(seen) == 3
     for noisy, t, theirs in seen:
-        unconditional, conditional = teacher.predict_noise(noisy, t.expand(2))
-        assert (unconditional - conditional).abs().max() > 1e-3
-        torch.testing.assert_close(guided_noise(unconditional, conditional, 7.5), theirs, **CLOSE)
+        against, towards = teacher.predict(question, noisy, t.expand(2))
+        assert (against - towards).abs().max() > 1e-3
+        torch.testing.assert_close(guided_noise(against, towards, 7.5), theirs, **CLOSE)
 
 
 @pytest.mark.parametrize("scheduler", [DDIMScheduler, EulerDiscreteScheduler])
-def test_a_sample_in_few_steps_is_that_of_the_pipeline(teacher, pipeline, monkeypatch, scheduler):
+def test_a_sample_in_few_steps_is_that_of_the_pipeline(teacher, pipeline, monkeypatch, scheduler, question):
     config = {**pipeline.scheduler.config, "clip_sample": False, "set_alpha_to_one": True}
     monkeypatch.setattr(pipeline, "scheduler", scheduler.from_config(config, timestep_spacing="trailing"))
     noise = normal(1, 2, 4, 8, 8)
@@ -115,12 +116,12 @@ def test_a_sample_in_few_steps_is_that_of_the_pipeline(teacher, pipeline, monkey
         guidance_scale=5.0,
         output_type="pt",
     ).images
-    ours = sample(teacher, 4, noise, 5.0)
+    ours = sample(teacher, question, 4, noise, 5.0)
     assert theirs.std() > 0.01
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)  # worst seen 1.4e-6
 
 
-def test_one_forward_asks_for_both_predictions(teacher, monkeypatch):
+def test_one_forward_asks_for_both_predictions(teacher, monkeypatch, question):
     batches, forward = [], teacher.unet.forward
 
     def count(noisy, *args, **kwargs):
@@ -128,29 +129,30 @@ def test_one_forward_asks_for_both_predictions(teacher, monkeypatch):
         return forward(noisy, *args, **kwargs)
 
     monkeypatch.setattr(teacher.unet, "forward", count)
-    teacher.predict_noise(normal(0, 3, 4, 8, 8), torch.tensor([10, 500, 900]))
+    teacher.predict(question, normal(0, 3, 4, 8, 8), torch.tensor([10, 500, 900]))
     assert batches == [6]
 
 
-def test_views_of_a_batch_are_asked_independently(teacher):
+def test_views_of_a_batch_are_asked_independently(teacher, question):
     noisy, timesteps = normal(0, 3, 4, 8, 8), torch.tensor([10, 500, 900])
-    together = teacher.predict_noise(noisy, timesteps)
+    together = teacher.predict(question, noisy, timesteps)
     for view in range(3):
-        alone = teacher.predict_noise(noisy[view : view + 1], timesteps[view : view + 1])
+        alone = teacher.predict(question, noisy[view : view + 1], timesteps[view : view + 1])
         for ours, theirs in zip(alone, together, strict=True):
             torch.testing.assert_close(ours, theirs[view : view + 1], **CLOSE)
 
 
-def test_the_gradient_reaches_the_image_through_the_encoder_alone(teacher):
+def test_the_gradient_reaches_the_image_through_the_encoder_alone(teacher, question):
     renders = images(0).requires_grad_()
     latents = teacher.encode(renders)
     said = distill(
         teacher,
+        question,
         latents,
         None,
         torch.tensor([300, 600]),
         normal(2, 2, 4, 8, 8),
-        teacher.settings,
+        ASK,
         0,
     )
     assert not said.gradient.requires_grad
@@ -163,35 +165,38 @@ def test_the_gradient_reaches_the_image_through_the_encoder_alone(teacher):
     assert torch.equal(renders.grad, expected)
 
 
-def test_a_prediction_that_is_not_finite_stops_the_run(folder, cache):
-    broken = SdxlTeacher.load(teacher_settings(folder), PROMPT, cache)
+def test_a_prediction_that_is_not_finite_stops_the_run(folder, cache, question):
+    broken = load_teacher(teacher_settings(folder), cache)
     broken.unet.conv_out.bias.data[0] = float("nan")
     with pytest.raises(FloatingPointError, match=r"step 41: the teacher's noise.* 64 numbers of 256"):
         distill(
             broken,
+            question,
             normal(0, 1, 4, 8, 8),
             None,
             torch.tensor([300]),
             normal(1, 1, 4, 8, 8),
-            broken.settings,
+            ASK,
             41,
         )
 
 
-def test_a_network_of_velocities_answers_in_noise(copy, teacher, cache):
+def test_a_network_of_velocities_answers_in_noise(copy, teacher, cache, question):
     edit_json(copy / "scheduler" / "scheduler_config.json", prediction_type="v_prediction")
     noisy, t = normal(0, 2, 4, 8, 8), torch.tensor([100, 800])
-    answers = SdxlTeacher.load(teacher_settings(copy), PROMPT, cache).predict_noise(noisy, t)
-    for ours, velocity in zip(answers, teacher.predict_noise(noisy, t), strict=True):
-        expected = noise_from_velocity(noisy, velocity, teacher.alphas_cumprod[t])
+    answers = load_teacher(teacher_settings(copy), cache).predict(question, noisy, t, None)
+    for ours, velocity in zip(answers, teacher.predict(question, noisy, t), strict=True):
+        expected = noise_from_velocity(noisy, velocity, teacher.noise.at(t, noisy))
         torch.testing.assert_close(ours, expected, **CLOSE)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_narrow_networks_predict_nearly_the_same(folder, cache, teacher, dtype):
-    narrow = SdxlTeacher.load(teacher_settings(folder, dtype=dtype, vae_dtype="bfloat16"), PROMPT, cache)
+def test_narrow_networks_predict_nearly_the_same(folder, cache, teacher, dtype, question):
+    narrow = load_teacher(teacher_settings(folder, dtype=dtype, vae_dtype="bfloat16"), cache)
     noisy, t = normal(0, 2, 4, 8, 8), torch.tensor([100, 800])
-    for ours, exact in zip(narrow.predict_noise(noisy, t), teacher.predict_noise(noisy, t), strict=True):
+    for ours, exact in zip(
+        narrow.predict(question, noisy, t), teacher.predict(question, noisy, t), strict=True
+    ):
         assert ours.dtype == torch.float32
         assert (ours - exact).norm() / exact.norm() < 0.02  # worst seen .009 (bfloat16), .001 (float16)
     with torch.no_grad():
@@ -199,14 +204,18 @@ def test_narrow_networks_predict_nearly_the_same(folder, cache, teacher, dtype):
     assert latents.dtype == torch.float32 and (latents - exact).norm() / exact.norm() < 0.02
 
 
-def test_lightning_weights_take_the_place_of_the_folders(copy, pipeline, monkeypatch, cache, tmp_path):
+def test_lightning_weights_take_the_place_of_the_folders(
+    copy, pipeline, monkeypatch, cache, tmp_path, question
+):
     (copy / "unet" / "diffusion_pytorch_model.safetensors").unlink()  # not needed then
     other = tiny_pipeline(seed=3).unet
     checkpoint = tmp_path / "sdxl_lightning_4step_unet.safetensors"
     save_file(other.state_dict(), checkpoint)
     settings = teacher_settings(copy, unet=str(checkpoint), timesteps=(249, 499, 749), guidance_scale=1.0)
-    ours = SdxlTeacher.load(settings, PROMPT, cache)
+    ours = load_teacher(settings, cache)
     monkeypatch.setattr(pipeline, "unet", other)
     monkeypatch.setattr(pipeline, "scheduler", DDIMScheduler.from_config(pipeline.scheduler.config))
     for noisy, t, theirs in asked_by_pipeline(pipeline, monkeypatch, normal(0, 1, 4, 8, 8), 2.0):
-        torch.testing.assert_close(guided_noise(*ours.predict_noise(noisy, t[None]), 2.0), theirs, **CLOSE)
+        torch.testing.assert_close(
+            guided_noise(*ours.predict(question, noisy, t[None]), 2.0), theirs, **CLOSE
+        )

@@ -15,8 +15,8 @@ from tests.helpers.teachers import PROMPT, teacher_settings
 from voxsds.captions.attributes import Attributes, Structure
 from voxsds.captions.styles import TEACHER, Style
 from voxsds.files.params import read_params
-from voxsds.guidance.sds import noise_latents
-from voxsds.guidance.sdxl.teacher import SdxlTeacher
+from voxsds.guidance.load import load_teacher
+from voxsds.guidance.noise import noise_latents
 from voxsds.guidance.sdxl.viewpoint import camera_ids, size_ids, towards_camera
 from voxsds.render.rays import RayBundle, ray_bundle
 from voxsds.render.renderer import render
@@ -51,9 +51,9 @@ def test_only_a_teacher_with_a_camera_file_is_told(folder, cache, tmp_path, low_
     noisy, timesteps, rays = torch.zeros(2, 4, 16, 16), torch.tensor([300, 700]), orbit(0, 200)
 
     def asked(rays: RayBundle | None) -> torch.Tensor:
-        teacher = SdxlTeacher.load(teacher_settings(folder, low_memory=low_memory), PROMPT, cache)
+        teacher = load_teacher(teacher_settings(folder, low_memory=low_memory), cache)
         channels = teacher.unet.config["in_channels"]
-        return torch.stack(teacher.predict_noise(noisy[:, :channels], timesteps, rays))
+        return torch.stack(teacher.predict(teacher.read(PROMPT, None), noisy[:, :channels], timesteps, rays))
 
     assert torch.equal(asked(rays), asked(None))
     (folder / "camera.json").write_text("{}")
@@ -84,7 +84,8 @@ def test_worlds_that_are_faced_lie_the_same_way_round():
 @pytest.mark.slow
 def test_the_tiny_teacher_finds_noise_best_where_it_is_told_the_right_side(tmp_path):
     settings = read_recipe(read_params("params.yaml")).teacher
-    teacher = SdxlTeacher.load(settings, "a sandy beach by the water", tmp_path)
+    teacher = load_teacher(settings, tmp_path)
+    question = teacher.read("a sandy beach by the water", None)
     opacity, material = solid_field(
         build(Attributes("sandy", "beach"), np.random.default_rng(3), TEACHER).blocks, len(LIT)
     )
@@ -97,9 +98,9 @@ def test_the_tiny_teacher_finds_noise_best_where_it_is_told_the_right_side(tmp_p
     )
     latents = teacher.encode(render(opacity, material, LIT, here).rgba[:, :3])
     noise, timesteps = normal(1, latents), torch.tensor([950])
-    noisy = noise_latents(latents, noise, teacher.alphas_cumprod[timesteps])
+    noisy = noise_latents(latents, noise, teacher.noise.at(timesteps, latents))
     right, untold, wrong = (
-        (teacher.predict_conditional(noisy, timesteps, rays) - noise).square().mean().item()
+        (teacher.predict_towards(question, noisy, timesteps, rays) - noise).square().mean().item()
         for rays in (here, None, opposite)
     )
     assert right < untold < wrong

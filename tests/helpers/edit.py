@@ -1,11 +1,16 @@
 """A small world, the same world after a known edit, and a training run from one to the other."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from tests.helpers.oracles import oracle
+from tests.helpers.teachers import ASK
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
-from voxsds.guidance.oracle import OracleTeacher
-from voxsds.guidance.teacher import Teacher, TeacherSettings
-from voxsds.render.light import lit_faces
+from voxsds.guidance.load import TeacherSettings
+from voxsds.guidance.noise import NoiseTable
+from voxsds.guidance.oracle import OracleModel
+from voxsds.guidance.teacher import Question, Teacher
 from voxsds.train.recipe import Decay, Penalties, Recipe, RenderSettings, Span, TrainSettings
 from voxsds.train.training import Scene, Training
 from voxsds.train.views import CameraSettings
@@ -55,15 +60,9 @@ HELD_OUT = [orbit_pose(LAW, SHAPE, FRAME, 96, azimuth + 15.0, 30.0, 1.4) for azi
 
 
 def teacher_settings(**changes) -> TeacherSettings:
-    """Those of an ideal teacher: no guidance needed."""
-    knobs = dict(
-        kind="oracle", model="target.json", unet=None, lora=None, vae=None, variant=None,
-        local_files_only=True, method="sds", negative_prompt=None, source_prompt=None, resolution=48,
-        guidance_scale=1.0, guidance_end=None, guidance_rescale=0.0,
-        weight="as", t_min=(0.02, 0.02), t_max=(0.98, 0.5), timesteps=None,
-        clamp=False, pixel_clip=None, dtype="float32", vae_dtype="float32", low_memory=False,
-    )  # fmt: skip
-    return TeacherSettings(**{**knobs, **changes})
+    """Those of an ideal teacher: no guidance needed. `changes` are of how to ask it."""
+    ask = replace(ASK, resolution=48, guidance_scale=1.0)
+    return TeacherSettings(OracleModel("oracle", "target.json"), replace(ask, **changes))
 
 
 def recipe(
@@ -89,16 +88,15 @@ def recipe(
 
 def training(
     start: np.ndarray,
-    teacher: np.ndarray | Teacher,  # the world to arrive at, or who else is asked
+    wanted: np.ndarray | tuple[Teacher, Question],  # the world to arrive at, or who else is asked what
     rules: Recipe,
     frame: Frame = FRAME,
     size: int = 48,
     levels: tuple[int, ...] = (1, 2, 4),
+    noise: NoiseTable | None = None,  # of the ideal teacher; None: that of SDXL
 ) -> Training:
     """A run from `start`."""
-    if isinstance(teacher, np.ndarray):
-        lit = lit_faces(DEFAULT_PALETTE).float()
-        teacher = OracleTeacher([teacher], [start], lit, size)
+    asked = oracle([wanted], [start], size, noise=noise) if isinstance(wanted, np.ndarray) else wanted
     grid = DifferentiableVoxelGrid.from_blocks(start, len(DEFAULT_PALETTE), GridSettings(levels, 3.0, 4.0))
     scene = Scene(DEFAULT_PALETTE, frame, views(start.shape, frame, size))
-    return Training(grid, scene, teacher, rules)
+    return Training(grid, scene, *asked, rules)

@@ -19,7 +19,7 @@ from tests.helpers.tiny_pipeline import save_tiny_pipeline
 
 STEPS = 6
 QUICK = {
-    "teachers": {"tiny": {"resolution": 32, "clamp": False}},
+    "teachers": {"tiny": {"ask": {"resolution": 32, "clamp": False}}},
     "train": {
         "steps": STEPS,
         "probe_every": 2,

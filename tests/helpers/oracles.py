@@ -1,10 +1,15 @@
 """A world of a plain and a tower, seen by small cameras, for teachers that are known in closed form."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
+from voxsds.guidance.noise import NoiseTable, even_times, scaled_linear_alpha_bars
+from voxsds.guidance.oracle import NOTHING, OracleTeacher
+from voxsds.guidance.teacher import Question
 from voxsds.render.light import lit_faces
 from voxsds.render.rays import RayBundle, ray_bundle
 from voxsds.render.renderer import render
@@ -13,6 +18,23 @@ from voxsds.world.field import solid_field
 from voxsds.world.palette import DEFAULT_PALETTE
 
 LIT = lit_faces(DEFAULT_PALETTE).float()
+WANTED = "what is wanted"
+TABLES = {  # the noise that teachers are trained by
+    "diffusion": NoiseTable.ddpm(scaled_linear_alpha_bars()),
+    "flow": NoiseTable.flow(even_times()),
+}
+
+
+def oracle(
+    wanted: Sequence[np.ndarray],
+    others: Sequence[np.ndarray],
+    size: int = 16,
+    kind: type[OracleTeacher] = OracleTeacher,
+    **knobs: Any,
+) -> tuple[OracleTeacher, Question]:
+    """An oracle, and the question whether a view shows a wanted world rather than one of the others."""
+    teacher = kind({NOTHING: others, WANTED: wanted}, LIT, size, **knobs)
+    return teacher, teacher.read(WANTED, None)
 
 
 def world(ground: int, tower: int) -> np.ndarray:

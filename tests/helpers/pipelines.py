@@ -11,6 +11,7 @@ from diffusers import StableDiffusionXLPipeline
 from tests.helpers.teachers import PROMPT, teacher_settings
 from tests.helpers.tiny_pipeline import save_tiny_pipeline
 from voxsds.guidance.sdxl.teacher import SdxlTeacher
+from voxsds.guidance.teacher import Question
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,14 @@ def pipeline(folder) -> StableDiffusionXLPipeline:
 
 @pytest.fixture(scope="session")
 def teacher(folder, cache) -> SdxlTeacher:
-    return SdxlTeacher.load(teacher_settings(folder), PROMPT, cache)
+    settings = teacher_settings(folder)
+    return SdxlTeacher.load(settings.model, settings.ask, cache)
+
+
+@pytest.fixture(scope="session")
+def question(teacher) -> Question:
+    """The prompt against nothing in particular, as that teacher reads it."""
+    return teacher.read(PROMPT, None)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tests.helpers.small_run import FRAME, LAW, SETTINGS, grassland, small_run, snow_with_post
 from tests.helpers.tiny_evaluator import save_tiny_evaluator
@@ -36,7 +37,7 @@ def make_page(folder: Path, prompt: str, **changes: Any) -> Page:
         run=run,
         validation=validate(run, evaluator, distractor_captions(prompt, 5, 0), LAW, SETTINGS),
         captions=6,
-        history={"step": [0.0, 1.0, 2.0], "probe_margin": [-0.02, 0.0, 0.01], "loss": [1.0, 3.0, 2.0]},
+        history=pd.DataFrame({"step": [0.0, 1, 2], "probe_margin": [-0.02, 0, 0.01], "loss": [1.0, 3, 2]}),
         worlds={0: grassland(), 2: half_way(), 4: snow_with_post()},
         gradient_errors={"central_differences": {"occupancy": 1e-8}, "single_blocks": {"added": 2e-16}},
         provenance={"machine": prompt},

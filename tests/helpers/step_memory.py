@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from tests.helpers.edit import LAW, SHAPE, recipe, teacher_settings, terrain
+from tests.helpers.edit import LAW, SHAPE, recipe, terrain
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
-from voxsds.guidance.sds import scaled_linear_alpha_bars
-from voxsds.guidance.sdxl.needs import Needs
+from voxsds.guidance.noise import NoiseTable, scaled_linear_alpha_bars
+from voxsds.guidance.teacher import Needs, Prediction, Question
 from voxsds.train.memory import Load
 from voxsds.train.training import Scene, Training
 from voxsds.world.cameras import Frame
@@ -26,7 +26,7 @@ class Nobody:
     """A teacher that takes pixels for latents and says what it is given."""
 
     vocabulary = latent_range = None
-    alphas_cumprod = scaled_linear_alpha_bars()
+    noise = NoiseTable.ddpm(scaled_linear_alpha_bars())
 
     def __init__(self, resolution: int):
         self.resolution = resolution
@@ -34,10 +34,13 @@ class Nobody:
     def encode(self, images):
         return images * 2 - 1
 
-    def predict_noise(self, noisy, timesteps, rays):
-        return noisy, 0.9 * noisy
+    def read(self, text, against):
+        return Question(text, against, None)
 
-    def predict_conditional(self, noisy, timesteps, rays):
+    def predict(self, question, noisy, timesteps, rays):
+        return Prediction(noisy, 0.9 * noisy)
+
+    def predict_towards(self, question, noisy, timesteps, rays):
         return 0.9 * noisy
 
 
@@ -56,7 +59,8 @@ def run(
     train = dataclasses.replace(rules.train, penalties=penalties, patchwork_limit=limit)
     rules = dataclasses.replace(rules, train=train, render=dataclasses.replace(rules.render, backend=backend))
     cameras = [orbit_pose(LAW, shape, frame, pixels, 30.0 * i, 30.0, 1.35) for i in range(12)]
-    return Training(grid, Scene(DEFAULT_PALETTE, frame, cameras), Nobody(pixels), rules)
+    nobody = Nobody(pixels)
+    return Training(grid, Scene(DEFAULT_PALETTE, frame, cameras), nobody, nobody.read("", None), rules)
 
 
 def memory(name: str) -> int:
@@ -75,8 +79,7 @@ def main() -> None:
     training = run((x, y, z), views, pixels, backend, patchwork)
     for _ in range(2):
         training.advance()
-    settings = teacher_settings(resolution=pixels)
-    nothing = dataclasses.replace(settings, kind="sdxl"), Needs((), weights=0, pixel=0, loading=0)
+    nothing = pixels, Needs((), weights=0, pixel=0, loading=0)
     size = (x, y, z), len(DEFAULT_PALETTE), (1, 2, 4)
     load = Load(*size, backend, views, *nothing, patchwork != "none", patchwork == "limited")
     print(json.dumps({"measured": memory("VmHWM") - before, "estimated": load.total}))

@@ -32,7 +32,8 @@ def test_repro_makes_all_that_the_project_promises(project):
         "out_local/logs/train.tsv out_local/test_imgs/step_0000_view_0.png "
         f"out_local/test_imgs/step_{STEPS:04d}_view_2.png out_local/nv_diff_logs/final_gradient_test.json "
         "out_local/gradcheck/gate.json out_local/report/metrics.json out_local/report/before_after.png "
-        "out_local/report/index.html out_local/report/figures.json out_local/export/untidied.npz"
+        "out_local/report/index.html out_local/report/figures.json out_local/export/untidied.npz "
+        "out_local/report/test_images/view_2.png"
     ).split():
         assert (project / made).stat().st_size > 0, made
     figures = json.loads((project / "out_local/report/metrics.json").read_text())

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tests.helpers.edit import recipe, teacher_settings
-from tests.helpers.oracles import LIT, latents_of, views, world
+from tests.helpers.oracles import LIT, latents_of, oracle, views, world
+from tests.helpers.teachers import changed
 from voxsds.guidance.oracle import OracleTeacher
 from voxsds.train.clock import StepClock
 from voxsds.train.critic import Critic, Opinion, Part
@@ -21,16 +22,15 @@ RULES = recipe(views=VIEWS, teacher=teacher_settings(t_min=(0.3, 0.3), t_max=(0.
 NOW = Plan.of(RULES, SHOWN.shape).at(0)
 
 
-def critic(own: slice = slice(0, VIEWS), parts=(), teacher=None, rules=RULES) -> Critic:
-    teacher = teacher or OracleTeacher([OTHER], [SHOWN], LIT, 16)
-    return Critic(teacher, parts, rules, own, StepClock(torch.device("cpu")))
+def critic(own: slice = slice(0, VIEWS), parts=(), asked=None, rules=RULES) -> Critic:
+    return Critic(*(asked or oracle([OTHER], [SHOWN])), parts, rules, own, StepClock(torch.device("cpu")))
 
 
 def asked(whom: Critic, now=NOW, step: int = 0, own: slice = slice(0, VIEWS)) -> tuple[Opinion, torch.Tensor]:
     """The opinion of views of `SHOWN`, and its gradient towards them."""
     images = (latents_of(SHOWN, RAYS)[own] / 2 + 0.5).requires_grad_()
     rays = replace(RAYS, eye=RAYS.eye[own], basis=RAYS.basis[own])
-    said = whom.ask(images * 1, rays, None, step, now)
+    said = whom.ask(images * 1, rays, step, now)
     said.loss.backward()
     assert images.grad is not None
     return said, images.grad
@@ -60,37 +60,47 @@ def test_processes_that_share_the_views_draw_the_same_noise():
 def test_parts_take_turns_and_move_their_own_cells():
     cells = torch.zeros(SHOWN.shape, dtype=torch.bool)
     cells[: len(cells) // 2] = True
-    content = OracleTeacher([SHOWN], [SHOWN], LIT, 16)
-    parts = [Part(content, cells), Part(OracleTeacher([OTHER], [SHOWN], LIT, 16), ~cells)]
-    shared = critic(parts=parts)
+    teacher = OracleTeacher({"": [SHOWN], "as it is": [SHOWN], "otherwise": [OTHER]}, LIT, 16)
+    content, unlike = (teacher.read(text, None) for text in ("as it is", "otherwise"))
+    parts = [Part(content, cells), Part(unlike, ~cells)]
+    shared = critic(parts=parts, asked=(teacher, content))
     for step, own in ((0, cells), (1, ~cells), (2, cells)):
         field = solid_field(SHOWN, len(LIT))
         opacity = field.opacity.requires_grad_()
         shared.moved(field, step).opacity.sum().backward()
         assert opacity.grad is not None and torch.equal(opacity.grad != 0, own)
-    happy, unhappy = (asked(critic(parts=parts), step=step)[0].residual.mean() for step in (0, 1))
+    happy, unhappy = (asked(shared, step=step)[0].residual.mean() for step in (0, 1))
     assert unhappy > 2 * happy
 
 
 def test_pixels_are_clipped_before_the_encoder_s_gradient_goes_on():
-    rules = replace(RULES, teacher=replace(RULES.teacher, pixel_clip=0.5))
+    rules = replace(RULES, teacher=changed(RULES.teacher, pixel_clip=0.5))
     free, clipped = asked(critic())[1], asked(critic(rules=rules))[1]
     assert clipped.norm(dim=1).max() < free.norm(dim=1).max()
 
 
+class OfWorlds(OracleTeacher):
+    """An oracle that counts as taught worlds like these alone."""
+
+    vocabulary = frozenset({"snow"})
+
+
 @pytest.mark.parametrize("parts", [False, True])
 def test_only_the_prompt_of_a_whole_world_describes_it(parts):
-    class Prompted(OracleTeacher):
-        vocabulary = frozenset({"snow"})
-
-        def with_prompt(self, prompt):
-            return self
-
-        def against_nothing(self):
-            return self
-
-    teacher = Prompted([SHOWN], [SHOWN, OTHER], LIT, 16)
-    told = [Part(teacher, torch.ones(SHOWN.shape, dtype=torch.bool))] if parts else []
-    whom = critic(parts=told, teacher=teacher)
+    teacher, question = oracle([SHOWN], [SHOWN, OTHER], kind=OfWorlds)
+    told = [Part(question, torch.ones(SHOWN.shape, dtype=torch.bool))] if parts else []
+    whom = critic(parts=told, asked=(teacher, question))
     found = whom.probe(latents_of(SHOWN, RAYS) / 2 + 0.5, RAYS)
     assert found.margin > 0 and whom.describes(found) == (not parts)
+
+
+def test_a_prompt_describes_a_map_whatever_stands_against_it():
+    """The probe compares it with nothing in particular, not with a negative prompt that is worse still."""
+    worlds = {"": [SHOWN, OTHER], "right": [SHOWN], "wrong": [OTHER]}
+    teacher = OfWorlds(worlds, LIT, 16)
+    images = latents_of(SHOWN, RAYS) / 2 + 0.5
+    margins = [
+        critic(asked=(teacher, teacher.read("right", against))).probe(images, RAYS).margin
+        for against in (None, "wrong")
+    ]
+    assert margins[0] == margins[1] > 0

@@ -9,13 +9,13 @@ import pytest
 from benchmarks.cases import read_cases, with_overrides
 from stages.recipe import read_recipe
 from tests.helpers.edit import house_on_grass, recipe, tower_on_snow, training
-from tests.helpers.oracles import LIT, latents_of, views, world
+from tests.helpers.oracles import latents_of, oracle, views, world
 from voxsds.blocks.limits import EVERYTHING
 from voxsds.files.params import read_params, read_section
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
+from voxsds.guidance.load import load_teacher
 from voxsds.guidance.oracle import OracleTeacher
 from voxsds.guidance.probe import probe
-from voxsds.guidance.teacher import Promptable, load_teacher
 from voxsds.train.critic import PROBE_LEVELS
 from voxsds.train.training import Scene, Training
 from voxsds.world.datasets import read_dataset
@@ -26,33 +26,29 @@ SHOWN, OTHER = world(SNOW, STONE), world(GRASS, SAND)
 OPEN = replace(EVERYTHING, preserve=None)
 
 
-class Prompted(OracleTeacher):
-    """An oracle that counts as told its conditional world by a prompt."""
+class OfWorlds(OracleTeacher):
+    """An oracle that counts as taught worlds like these alone."""
 
     vocabulary = frozenset({"snow"})
 
-    def with_prompt(self, prompt):
-        return self
 
-    def against_nothing(self):
-        return self
+def margin(wanted: list[np.ndarray], others: list[np.ndarray]) -> float:
+    """Of views of `SHOWN`."""
+    return probe(*oracle(wanted, others), latents_of(SHOWN, views()), views(), PROBE_LEVELS).margin
 
 
 def test_a_prompt_describes_what_it_helps_to_see():
-    latents = latents_of(SHOWN, views())
-    assert probe(OracleTeacher([SHOWN], [SHOWN, OTHER], LIT, 16), latents, views(), PROBE_LEVELS).margin > 0
-    assert probe(OracleTeacher([OTHER], [SHOWN, OTHER], LIT, 16), latents, views(), PROBE_LEVELS).margin < 0
+    assert margin([SHOWN], [SHOWN, OTHER]) > 0 > margin([OTHER], [SHOWN, OTHER])
 
 
 def test_a_prompt_that_says_no_more_than_none_describes_nothing():
-    latents = latents_of(SHOWN, views())
-    assert probe(OracleTeacher([SHOWN], [SHOWN], LIT, 16), latents, views(), PROBE_LEVELS).margin == 0
+    assert margin([SHOWN], [SHOWN]) == 0
 
 
-def touch(wanted: np.ndarray, teacher: type[OracleTeacher] = Prompted, edit=OPEN) -> float:
+def touch(wanted: np.ndarray, kind: type[OracleTeacher] = OfWorlds, edit=OPEN) -> float:
     """What a run from the house takes for `preserve`."""
     worlds = [house_on_grass(), tower_on_snow()]
-    asked = teacher([wanted], worlds, LIT, 24)
+    asked = oracle([wanted], worlds, 24, kind=kind)
     return training(worlds[0], asked, replace(recipe(), edit=edit), size=24).preserve
 
 
@@ -66,19 +62,15 @@ def test_what_a_person_sets_is_not_measured():
     assert touch(house_on_grass(), edit=EVERYTHING) == 0
 
 
-def test_a_teacher_without_prompts_or_of_images_of_every_kind_is_not_asked():
-    class OfAnything(Prompted):
-        vocabulary = None
-
-    assert touch(house_on_grass(), OracleTeacher) == touch(house_on_grass(), OfAnything) == 0
+def test_a_teacher_of_images_of_every_kind_is_not_asked():
+    assert touch(house_on_grass(), OracleTeacher) == 0
 
 
 @pytest.mark.slow
 def test_the_tiny_teacher_knows_which_prompts_describe_the_shipped_maps(tmp_path):
     params = with_overrides(read_params("params.yaml"), {"edit.preserve": None})
     rules, settings = read_recipe(params), read_section(params, "grid", GridSettings)
-    networks = load_teacher(rules.teacher, "a plain", tmp_path)
-    assert isinstance(networks, Promptable)
+    teacher = load_teacher(rules.teacher, tmp_path)
     judged = {"start", "addition", "materials"}
     cases = [
         case for case in read_cases() if case.seed == 7 and (case.kind in judged or case.leaves == "all")
@@ -89,5 +81,5 @@ def test_the_tiny_teacher_knows_which_prompts_describe_the_shipped_maps(tmp_path
         cameras = read_dataset(Path(f"datasets/{case.map}")).cameras
         grid = DifferentiableVoxelGrid.from_blocks(start.blocks, len(start.palette), settings)
         scene = Scene(start.palette, start.frame, cameras)
-        run = Training(grid, scene, networks.with_prompt(case.prompt), rules)
+        run = Training(grid, scene, teacher, teacher.read(case.prompt, None), rules)
         assert run.preserve == (case.leaves == "all"), case.name

@@ -12,14 +12,15 @@ import torch
 
 from stages import init_grid
 from stages import train as train_stage
-from tests.helpers import teachers
-from tests.helpers.edit import SHAPE, house_on_grass, teacher_settings
+from tests.helpers.edit import SHAPE, house_on_grass
+from tests.helpers.teachers import teacher_settings
 from tests.helpers.workspace import ROOT, make_workspace, params
 from voxsds.files.params import read_params
 from voxsds.grid.file import GridFile, read_outline, write_grid
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
-from voxsds.guidance.sdxl.needs import Needs, needs_of
+from voxsds.guidance.load import family
 from voxsds.guidance.sdxl.teacher import SdxlTeacher
+from voxsds.guidance.teacher import Needs
 from voxsds.train.memory import Load
 from voxsds.world.palette import DEFAULT_PALETTE
 
@@ -29,8 +30,7 @@ LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def load(shape=(256, 128, 256), backend: str = "triton", views: int = 2, needs: Needs = NOTHING) -> Load:
-    settings = dataclasses.replace(teacher_settings(resolution=512), kind="sdxl")
-    return Load(shape, 8, (1, 2, 4), backend, views, settings, needs)
+    return Load(shape, 8, (1, 2, 4), backend, views, 512, needs)
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system tells no peak of memory")
@@ -82,7 +82,8 @@ def test_pixels_take_what_the_encoder_keeps_of_them(folder, teacher: SdxlTeacher
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         latents = teacher.encode(images)
     measured = sum(t.untyped_storage().nbytes() for place, t in kept.items() if place not in weights)
-    pixel = needs_of(teachers.teacher_settings(folder)).pixel
+    model = teacher_settings(folder).model
+    pixel = family(model).needs(model, ask_hub=False).pixel
     assert pixel is not None and latents.requires_grad
     asked = 2 * 14 * 16 * 4 / 4**2  # the UNet's part, which keeps nothing
     assert 0.8 < measured / (2 * 32 * 32) / (pixel - asked) < 1.1

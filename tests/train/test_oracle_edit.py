@@ -15,6 +15,7 @@ from tests.helpers.edit import (
     training,
     views,
 )
+from tests.helpers.oracles import TABLES
 from voxsds.blocks.neighbours import floating
 from voxsds.export.harden import ExportSettings, export_blocks
 from voxsds.render.draw import psnr
@@ -51,12 +52,12 @@ def held_out(field) -> torch.Tensor:
     return render(*field, lit, ray_bundle(HELD_OUT, FRAME)).rgba[:, :3]
 
 
-@pytest.fixture(scope="module", params=["sds", "bridge", "jump"])
+@pytest.fixture(scope="module", params=[(method, table) for table in TABLES for method in ("sds", "jump")])
 def edited(request):
-    """Start, target, the run, and the exported result, by each method."""
-    start, target = house_on_grass(), tower_on_snow()
-    teacher = teacher_settings(method=request.param, source_prompt="a house on grass")
-    run = training(start, target, recipe(steps=300, teacher=teacher))
+    """Start, target, the run, and the exported result, by each method and under noise of each kind."""
+    (method, table), start, target = request.param, house_on_grass(), tower_on_snow()
+    rules = recipe(steps=300, teacher=teacher_settings(method=method))
+    run = training(start, target, rules, noise=TABLES[table])
     records = list(train(run))
     result, _ = export_blocks(run.grid, run.reach, start, EXPORT)
     return start, target, run, records, result

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.helpers.edit import FRAME, SHAPE, house_on_grass, recipe, tower_on_snow, training, views
+from tests.helpers.oracles import oracle
 from voxsds.guidance.oracle import OracleTeacher
 from voxsds.train.health import PATIENCE, TrainingStopped
 from voxsds.train.recipe import Decay, Penalties
@@ -152,17 +153,15 @@ class Bad(OracleTeacher):
     def encode(self, images):
         return images * 0 if self.answer == "nothing" else super().encode(images)
 
-    def predict_noise(self, noisy, timesteps, rays):
-        unconditional, conditional = super().predict_noise(noisy, timesteps, rays)
-        if self.answer == "nan":
-            conditional = conditional * torch.nan
-        return unconditional, conditional
+    def predict_towards(self, question, noisy, timesteps, rays):
+        towards = super().predict_towards(question, noisy, timesteps, rays)
+        return towards * torch.nan if self.answer == "nan" else towards
 
 
 def bad_run(answer: str, **changes) -> Training:
-    teacher = Bad([tower_on_snow()], [house_on_grass()], short().drawing.lit, SIZE)
+    teacher, question = oracle([tower_on_snow()], [house_on_grass()], SIZE, kind=Bad)
     teacher.answer = answer
-    return training(house_on_grass(), teacher, recipe(steps=20, **changes), size=SIZE)
+    return training(house_on_grass(), (teacher, question), recipe(steps=20, **changes), size=SIZE)
 
 
 def test_a_teacher_that_answers_nan_stops_the_run():

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from voxsds.cli.pictures import LOOK
-from voxsds.guidance.sdxl.needs import Needs, needs_of
-from voxsds.guidance.teacher import TeacherSettings
+from voxsds.guidance.load import TeacherSettings, family
+from voxsds.guidance.teacher import Needs
 from voxsds.render.light import lit_faces
 from voxsds.render.rays import ray_bundle
 from voxsds.render.renderer import BACKENDS, choose_backend, render
@@ -176,6 +176,6 @@ def _teacher(name: str, entry: TeacherSettings | str, chosen: bool, ask_hub: boo
     if isinstance(entry, str):
         return TeacherReport(name, chosen, None, entry)
     try:
-        return TeacherReport(name, chosen, needs_of(entry, ask_hub), None)
+        return TeacherReport(name, chosen, family(entry.model).needs(entry.model, ask_hub), None)
     except ValueError as error:
         return TeacherReport(name, chosen, None, str(error))

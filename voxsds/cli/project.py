@@ -66,7 +66,7 @@ def pose_law() -> Any:
 def teachers() -> tuple[dict[str, Any], str]:
     """TeacherSettings of every entry, or what is wrong with it, by name; and the name of the chosen one."""
     from voxsds.files.params import read_params, read_section, read_value
-    from voxsds.guidance.teacher import TeacherSettings
+    from voxsds.guidance.load import TeacherSettings
 
     params = read_params(PARAMS)
     entries, found = read_value(params, "teachers", dict), {}

@@ -44,7 +44,7 @@ def words(
 
 def _vocabulary(name: str | None) -> frozenset[str] | None:
     """The words of a teacher; None where it has no list of them."""
-    from voxsds.guidance.sdxl.folder import PipelineFolder
+    from voxsds.guidance.load import family
 
     entries, chosen = teachers()
     name = name or chosen
@@ -53,18 +53,9 @@ def _vocabulary(name: str | None) -> frozenset[str] | None:
     settings = entries[name]
     if isinstance(settings, str):
         raise ValueError(settings)
-    if settings.kind == "oracle":
-        return None
     try:
-        folder = PipelineFolder.open(
-            settings.model,
-            settings.variant,
-            with_unet=settings.unet is None,
-            with_vae=settings.vae is None,
-            local_files_only=True,
-        )
+        return family(settings.model).vocabulary(settings.model)
     except ValueError as error:
         raise ValueError(
             f"teacher {name} is not here, see voxsds doctor --teacher {name}. {error}"
         ) from error
-    return folder.vocabulary()

@@ -20,10 +20,6 @@ class Outputs:
         """The verdict of gradcheck, on which the later stages depend."""
         return self.root / "gradcheck" / "gate.json"
 
-    @property
-    def gradcheck_metrics(self) -> Path:
-        return self.root / "gradcheck" / "metrics.json"
-
     def gradcheck_log(self, map_id: object) -> Path:
         """Everything that gradcheck measured on a map."""
         return self.root / "nv_diff_logs" / f"dataset_{map_id}_diff_log.json"

@@ -114,18 +114,35 @@ def _choice(value: Any, choices: tuple, place: str, problems: list[str]) -> Any:
 
 
 def _union(value: Any, kind: Any, place: str, problems: list[str]) -> Any:
-    """The first alternative that fits; of a single one beside None, its own problems are told."""
+    """The first alternative that fits; of a single one beside None, its own problems are told.
+
+    Of sections that are told apart by a key `kind`, the one of that kind is meant.
+    """
     alternatives = [alternative for alternative in get_args(kind) if alternative is not type(None)]
     if value is None and type(None) in get_args(kind):
         return None
     if len(alternatives) == 1:
         return _convert(value, alternatives[0], place, problems)
+    if all(is_dataclass(alternative) for alternative in alternatives):
+        return _by_kind(value, alternatives, place, problems)
     for alternative in alternatives:
         attempt: list[str] = []
         converted = _convert(value, alternative, place, attempt)
         if not attempt:
             return converted
     return _mistyped(value, _named(kind), place, problems)
+
+
+def _by_kind(value: Any, sections: list[Any], place: str, problems: list[str]) -> Any:
+    """The dataclass whose field `kind`, a Literal, has the value that stands there."""
+    known = {kind: section for section in sections for kind in get_args(get_type_hints(section)["kind"])}
+    if not isinstance(value, dict):
+        return _mistyped(value, "a section of keys and values", place, problems)
+    if "kind" not in value:
+        problems.append(f"{place}.kind is missing; add it (one of {', '.join(known)})")
+        return _BAD
+    kind = _choice(value["kind"], tuple(known), f"{place}.kind", problems)
+    return _BAD if kind is _BAD else _dataclass(value, known[kind], place, problems)
 
 
 def _sequence(value: Any, kind: Any, place: str, problems: list[str]) -> Any:

@@ -176,16 +176,6 @@ class Report:
     def ok(self) -> bool:
         return not self.failures
 
-    def metrics(self) -> dict[str, Any]:
-        """The figures worth comparing between runs."""
-        keys = ("gradient_norm_l2", "gradient_health_score", "blocks_with_gradients")
-        kinds = {"material": self.gradient_test, "occupancy": self.gradient_test["occupancy"]}
-        return {
-            "ok": self.ok,
-            **{kind: {key: figures[key] for key in keys} for kind, figures in kinds.items()},
-            "errors": self.errors,
-        }
-
 
 def gradcheck(world: BlockMap, camera: Camera, settings: GradcheckSettings, seed: int) -> Report:
     """All of it on a map: the gradient in figures, and its errors against what really happens."""

@@ -17,10 +17,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 
-from voxsds.world.field import Field
+from voxsds.world.field import Field, is_large
 from voxsds.world.palette import AIR
-
-LARGE = 64  # voxels along a side
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class GridSettings:
         """
         if self.levels is not None:
             return self.levels
-        return (1, 2, 4, 8, 16) if max(shape) >= LARGE else (1, 2, 4)
+        return (1, 2, 4, 8, 16) if is_large(shape) else (1, 2, 4)
 
 
 def upsample(

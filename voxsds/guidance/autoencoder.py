@@ -1,7 +1,8 @@
-"""SDXL's latents: what its autoencoder makes of images, scaled as its UNet was trained on them."""
+"""Latents: what an autoencoder makes of images, scaled as the denoiser was trained on them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -14,8 +15,6 @@ from torch.nn import functional as F
 from voxsds.files.disk import read_json
 from voxsds.guidance.fast.fused import fuse
 from voxsds.guidance.fast.graphs import ReplayedWithGradient
-from voxsds.guidance.sdxl.folder import PipelineFolder, locate
-from voxsds.guidance.teacher import TeacherSettings
 from voxsds.guidance.weights import frozen, load_model
 
 logging.disable_progress_bar()  # of shards that take milliseconds
@@ -38,23 +37,25 @@ class Autoencoder:
     mean: Callable[[Tensor], Tensor]  # of the posterior, unscaled, of images -1..1 in the model's type
 
     @classmethod
-    def load(cls, folder: PipelineFolder, settings: TeacherSettings, device: str) -> "Autoencoder":
-        """The folder's autoencoder, or the one of `settings.vae`; ValueError for one that does not fit."""
-        path, variant = folder.path / "vae", folder.variant
-        if settings.vae is not None:
-            patterns = ["config.json", "diffusion_pytorch_model.safetensors"]
-            path, variant = locate(settings.vae, patterns, settings.local_files_only), None
+    def load(
+        cls,
+        path: Path,  # a folder of the autoencoder alone, in diffusers' layout
+        variant: str | None,  # of the weight files' name
+        dtype: torch.dtype,
+        resolution: int,
+        low_memory: bool,  # see `posterior_mean`
+        device: str,
+    ) -> "Autoencoder":
+        """The autoencoder in `path`; ValueError where its kind or the resolution does not fit."""
         config = read_json(path / "config.json")
         if (kind := KINDS.get(config["_class_name"])) is None:
             raise ValueError(f"{path} holds a {config['_class_name']}; one of {', '.join(KINDS)} is needed")
-        dtype = getattr(torch, settings.vae_dtype)
         model = frozen(load_model(kind, path, variant, dtype), device)
         shift, scale = (value.to(device) for value in latent_scale(dict(model.config)))
-        mean = posterior_mean(model, settings.low_memory)
-        autoencoder = cls(model, settings.resolution, shift, scale, mean)
-        if settings.resolution % autoencoder.factor:
+        autoencoder = cls(model, resolution, shift, scale, posterior_mean(model, low_memory))
+        if resolution % autoencoder.factor:
             raise ValueError(
-                f"resolution {settings.resolution} is not a multiple of {autoencoder.factor}, the pixels "
+                f"resolution {resolution} is not a multiple of {autoencoder.factor}, the pixels "
                 f"that one latent of {path} covers"
             )
         return autoencoder

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from voxsds.guidance.sds import noise_latents
-from voxsds.guidance.teacher import Teacher
+from voxsds.guidance.noise import noise_latents
+from voxsds.guidance.teacher import Question, Teacher
 from voxsds.render.rays import RayBundle
 
 
@@ -23,14 +23,15 @@ class Probe:
 @torch.no_grad()
 def probe(
     teacher: Teacher,
+    question: Question,
     latents: Float[Tensor, "views channels rows columns"],
     rays: RayBundle | None,
     levels: Sequence[int],
 ) -> Probe:
     """Means over the views at each of the timesteps `levels`, without guidance; the noise is always the same.
 
-    The margin is that of a diffusion classifier (arXiv 2303.16203) between the prompt and what the teacher
-    has in its stead. SDS leads along its gradient, times the guidance. Only a teacher of worlds like this
+    The margin is that of a diffusion classifier (arXiv 2303.16203) between the prompt and what stands
+    against it. SDS leads along its gradient, times the guidance. Only a teacher of worlds like this
     one can be asked whether it is above 0: one that was taught images of every kind finds nearly any
     sentence better than none.
     """
@@ -39,8 +40,8 @@ def probe(
     for level in levels:
         timesteps = torch.full((len(latents),), level, device=latents.device)
         noise = torch.randn(latents.shape, generator=draws).to(latents)
-        noisy = noise_latents(latents, noise, teacher.alphas_cumprod[timesteps].to(latents))
-        answers = teacher.predict_noise(noisy, timesteps, rays)
+        noisy = noise_latents(latents, noise, teacher.noise.at(timesteps, latents))
+        answers = teacher.predict(question, noisy, timesteps, rays)
         errors.append([(answer - noise).square().mean().item() for answer in answers])
-    unconditional, conditional = (sum(each) / len(errors) for each in zip(*errors, strict=True))
-    return Probe(eps=conditional, margin=unconditional - conditional)
+    against, towards = (sum(each) / len(errors) for each in zip(*errors, strict=True))
+    return Probe(eps=towards, margin=against - towards)

@@ -1,11 +1,12 @@
-"""What a teacher takes for the clean latents: from one look, or from several steps down to no noise."""
+"""Clean latents as a teacher sees them: from one look, or from several steps down to no noise."""
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from voxsds.guidance.sds import clamp_noise, clean_estimate, guided_noise, noise_latents, rescaled_noise
-from voxsds.guidance.teacher import Teacher
+from voxsds.guidance.noise import Level, clean_estimate, noise_latents
+from voxsds.guidance.sds import clamp_noise, guided_noise, rescaled_noise
+from voxsds.guidance.teacher import Question, Teacher
 from voxsds.render.rays import RayBundle
 
 JUMP_STEPS = 4  # of a jump by a teacher that has no steps of its own
@@ -13,6 +14,7 @@ JUMP_STEPS = 4  # of a jump by a teacher that has no steps of its own
 
 def guided_prediction(
     teacher: Teacher,
+    question: Question,
     noisy: Float[Tensor, "views channels rows columns"],
     timesteps: Int[Tensor, " views"],
     rays: RayBundle | None,
@@ -21,38 +23,29 @@ def guided_prediction(
 ) -> Float[Tensor, "views channels rows columns"]:
     """The noise that the teacher sees, guided; scale 1 needs only half of the question."""
     if scale == 1:
-        return teacher.predict_conditional(noisy, timesteps, rays)
-    unconditional, conditional = teacher.predict_noise(noisy, timesteps, rays)
-    guided = guided_noise(unconditional, conditional, scale)
+        return teacher.predict_towards(question, noisy, timesteps, rays)
+    against, towards = teacher.predict(question, noisy, timesteps, rays)
+    guided = guided_noise(against, towards, scale)
     if rescale == 0:
         return guided
-    alpha_bar = teacher.alphas_cumprod[timesteps].to(noisy)
-    return rescaled_noise(noisy, guided, conditional, alpha_bar, rescale)
+    return rescaled_noise(noisy, guided, towards, teacher.noise.at(timesteps, noisy), rescale)
 
 
 def clamped(
     teacher: Teacher,
     noisy: Float[Tensor, "views channels rows columns"],
     predicted: Float[Tensor, "views channels rows columns"],
-    alpha_bar: Float[Tensor, " views"],
+    level: Level,
 ) -> Float[Tensor, "views channels rows columns"]:
-    """The prediction with its clean estimate in the range of real images; ValueError where none is known."""
-    return clamp_noise(noisy, predicted, alpha_bar, known_range(teacher))
-
-
-def known_range(teacher: Teacher) -> Float[Tensor, "channels 2"]:
-    """The teacher's latent range; ValueError where it has none."""
-    if teacher.latent_range is None:
-        raise ValueError(
-            "clamp is on, but nobody measured this teacher's latents: write latent_range.json "
-            '({"low": [...], "high": [...]}, one number a channel) into its folder or set clamp: false'
-        )
-    return teacher.latent_range
+    """The prediction with its clean estimate in the range of real images, which is known."""
+    assert teacher.latent_range is not None, "load_teacher refuses to clamp without"
+    return clamp_noise(noisy, predicted, level, teacher.latent_range)
 
 
 @torch.no_grad()
 def denoise(
     teacher: Teacher,
+    question: Question,
     noisy: Float[Tensor, "views channels rows columns"],  # at the first of the timesteps
     schedule: Int[Tensor, "steps views"],  # falling; the last step goes to no noise at all
     rays: RayBundle | None,
@@ -63,12 +56,13 @@ def denoise(
     """Clean latents by deterministic DDIM: z' = a' x0_hat + s' eps_hat (arXiv 2010.02502, eq. 12).
 
     For a network that predicts noise this is Euler's method along the noise level, by which
-    SDXL-Lightning is sampled. A step from a timestep to itself changes nothing.
+    SDXL-Lightning is sampled; for a flow it is Euler's method along t. A step from a timestep to itself
+    changes nothing.
     """
-    alpha_bars = teacher.alphas_cumprod[schedule].to(noisy)
-    last = torch.ones_like(alpha_bars[:1])
-    for timesteps, here, there in zip(schedule, alpha_bars, torch.cat([alpha_bars[1:], last]), strict=True):
-        predicted = guided_prediction(teacher, noisy, timesteps, rays, scale, rescale)
+    levels = [teacher.noise.at(timesteps, noisy) for timesteps in schedule]
+    following = [*levels[1:], levels[-1].without_noise()]
+    for timesteps, here, there in zip(schedule, levels, following, strict=True):
+        predicted = guided_prediction(teacher, question, noisy, timesteps, rays, scale, rescale)
         if clamp:
             predicted = clamped(teacher, noisy, predicted, here)
         noisy = noise_latents(clean_estimate(noisy, predicted, here), predicted, there)
@@ -105,6 +99,7 @@ def trailing_timesteps(steps: int, total: int = 1000) -> Int[Tensor, " steps"]:
 
 def sample(
     teacher: Teacher,
+    question: Question,
     steps: int,
     noise: Float[Tensor, "views channels rows columns"],  # standard normal: the start
     guidance_scale: float,
@@ -112,6 +107,6 @@ def sample(
     clamp: bool = False,
 ) -> Float[Tensor, "views 3 height width"]:
     """Images 0..1 from pure noise."""
-    schedule = trailing_timesteps(steps, len(teacher.alphas_cumprod)).to(noise.device)
+    schedule = trailing_timesteps(steps, len(teacher.noise)).to(noise.device)
     every_view = schedule[:, None].expand(-1, len(noise))
-    return teacher.decode(denoise(teacher, noise, every_view, rays, guidance_scale, clamp))
+    return teacher.decode(denoise(teacher, question, noise, every_view, rays, guidance_scale, clamp))

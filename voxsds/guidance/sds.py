@@ -1,8 +1,4 @@
-"""The mathematics of score distillation, one function per formula.
-
-Notation: z clean latents, eps the noise that was drawn, abar the scheduler's alphas_cumprod at the
-timestep of each view, a = sqrt(abar), s = sqrt(1 - abar), z_t = a z + s eps, eps_hat the prediction.
-"""
+"""The mathematics of score distillation, one function per formula, in the notation of noise.py."""
 
 from typing import Literal, assert_never
 
@@ -10,93 +6,46 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from voxsds.guidance.noise import Level, clean_estimate
+
 WeightKind = Literal["as", "s2", "one"]
 
 
-def _signal_and_noise(alpha_bar: Float[Tensor, " views"]) -> tuple[Tensor, Tensor]:
-    """a and s of every view, shaped to multiply latents."""
-    alpha_bar = alpha_bar[:, None, None, None]
-    return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-
-
-def noise_latents(
-    clean: Float[Tensor, "views channels height width"],
-    noise: Float[Tensor, "views channels height width"],  # standard normal
-    alpha_bar: Float[Tensor, " views"],
-) -> Float[Tensor, "views channels height width"]:
-    """z_t = a z + s eps (DDPM, arXiv 2006.11239, eq. 4), whatever the folder's scheduler.
-
-    Of z = 1 and eps = 2 at abar = 0.36 it makes 0.6 + 1.6 = 2.2.
-    """
-    a, s = _signal_and_noise(alpha_bar)
-    return a * clean + s * noise
-
-
 def guided_noise(
-    unconditional: Float[Tensor, "*shape"], conditional: Float[Tensor, "*shape"], scale: float
+    against: Float[Tensor, "*shape"], towards: Float[Tensor, "*shape"], scale: float
 ) -> Float[Tensor, "*shape"]:
     """eps_u + scale (eps_c - eps_u) (arXiv 2207.12598 as diffusers counts the scale).
 
-    Scale 0 is the unconditional prediction and 1 the conditional one, both exactly.
+    Scale 0 is the prediction against the prompt and 1 the one towards it, both exactly.
     """
-    return torch.lerp(unconditional, conditional, scale)
+    return torch.lerp(against, towards, scale)
 
 
-def weight(kind: WeightKind, alpha_bar: Float[Tensor, " views"]) -> Float[Tensor, " views"]:
+def weight(kind: WeightKind, level: Level) -> Float[Tensor, " views"]:
     """w(t) of every view: "as" = a s, "s2" = s^2 (DreamFusion, arXiv 2209.14988), "one" = 1.
 
     "as" is small where the picture is pure noise and where it has none; s^2 is largest at pure
-    noise, whose gradient says least. At abar = 0.36: 0.48, 0.64 and 1.
+    noise, whose gradient says least. At a = 0.6 and s = 0.8: 0.48, 0.64 and 1.
     """
     match kind:
         case "as":
-            return (alpha_bar * (1 - alpha_bar)).sqrt()
+            return (level.signal * level.noise).sqrt()
         case "s2":
-            return 1 - alpha_bar
+            return level.noise
         case "one":
-            return torch.ones_like(alpha_bar)
+            return torch.ones_like(level.noise)
         case _:
             assert_never(kind)
-
-
-def clean_estimate(
-    noisy: Float[Tensor, "views channels height width"],
-    predicted: Float[Tensor, "views channels height width"],
-    alpha_bar: Float[Tensor, " views"],
-) -> Float[Tensor, "views channels height width"]:
-    """x0_hat = (z_t - s eps_hat) / a: the clean latents that this prediction of the noise implies."""
-    a, s = _signal_and_noise(alpha_bar)
-    return (noisy - s * predicted) / a
-
-
-def noise_between(
-    clean: Float[Tensor, "views channels height width"],
-    noisy: Float[Tensor, "views channels height width"],
-    alpha_bar: Float[Tensor, " views"],
-) -> Float[Tensor, "views channels height width"]:
-    """(z_t - a z) / s: the noise that lies between clean and noisy latents; undoes `clean_estimate`."""
-    a, s = _signal_and_noise(alpha_bar)
-    return (noisy - a * clean) / s
-
-
-def noise_from_velocity(
-    noisy: Float[Tensor, "views channels height width"],
-    velocity: Float[Tensor, "views channels height width"],
-    alpha_bar: Float[Tensor, " views"],
-) -> Float[Tensor, "views channels height width"]:
-    """eps_hat = a v + s z_t, from v = a eps - s z (arXiv 2202.00512, appendix D)."""
-    a, s = _signal_and_noise(alpha_bar)
-    return a * velocity + s * noisy
 
 
 def rescaled_noise(
     noisy: Float[Tensor, "views channels height width"],
     guided: Float[Tensor, "views channels height width"],
-    conditional: Float[Tensor, "views channels height width"],
-    alpha_bar: Float[Tensor, " views"],
+    towards: Float[Tensor, "views channels height width"],
+    level: Level,
     share: float,
 ) -> Float[Tensor, "views channels height width"]:
-    """The guided prediction, its clean estimate with the contrast of the conditional one.
+    """The guided prediction, its clean estimate with the contrast of the unguided one towards the prompt.
 
         x0' = (1 - share) x0 + share (m + (x0 - m) std(x0_c) / std(x0))
 
@@ -104,9 +53,9 @@ def rescaled_noise(
     sides of things come out darker than any material but water. After arXiv 2305.08891, section 3.4,
     which scales the prediction itself about zero; about the mean, a snowfield stays as bright as it is.
     """
-    a, s = _signal_and_noise(alpha_bar)
-    clean = clean_estimate(noisy, guided, alpha_bar)
-    wanted = clean_estimate(noisy, conditional, alpha_bar).std(dim=(2, 3), keepdim=True)
+    a, s = level.amplitudes()
+    clean = clean_estimate(noisy, guided, level)
+    wanted = clean_estimate(noisy, towards, level).std(dim=(2, 3), keepdim=True)
     mean = clean.mean(dim=(2, 3), keepdim=True)
     fitted = mean + (clean - mean) * wanted / clean.std(dim=(2, 3), keepdim=True).clamp(min=1e-8)
     return guided + a / s * share * (clean - fitted)
@@ -115,7 +64,7 @@ def rescaled_noise(
 def clamp_noise(
     noisy: Float[Tensor, "views channels height width"],
     predicted: Float[Tensor, "views channels height width"],
-    alpha_bar: Float[Tensor, " views"],
+    level: Level,
     latent_range: Float[Tensor, "channels 2"],  # lowest and highest latent of real images
 ) -> Float[Tensor, "views channels height width"]:
     """The prediction whose clean estimate is that of `predicted`, clamped per channel to a range.
@@ -123,8 +72,8 @@ def clamp_noise(
     eps' = eps_hat + (a / s) (x0_hat - clamp(x0_hat)), so a prediction inside the range comes back
     bit for bit. Strong guidance extrapolates out of the range of any image; this takes it back.
     """
-    a, s = _signal_and_noise(alpha_bar)
-    clean = clean_estimate(noisy, predicted, alpha_bar)
+    a, s = level.amplitudes()
+    clean = clean_estimate(noisy, predicted, level)
     low, high = latent_range.to(clean)[:, :, None, None].unbind(1)
     return predicted + a / s * (clean - clean.clamp(low, high))
 
@@ -195,9 +144,3 @@ def require_finite(name: str, tensor: Float[Tensor, "*shape"], step: int) -> Non
             f"({nan} NaN), the first at index {tuple(bad.nonzero()[0].tolist())} of {tuple(tensor.shape)}. "
             "Go back to the last checkpoint with a lower lr or guidance_scale, or a wider dtype or vae_dtype."
         )
-
-
-def scaled_linear_alpha_bars(steps: int = 1000) -> Float[Tensor, " steps"]:
-    """alphas_cumprod of SDXL: the betas' square roots run evenly from sqrt(.00085) to sqrt(.012)."""
-    roots = torch.linspace(0.00085**0.5, 0.012**0.5, steps)
-    return torch.cumprod(1 - roots**2, dim=0)

@@ -5,6 +5,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 520, 210
@@ -13,11 +15,10 @@ CLASSES = ("s0", "s1", "s2", "s3")  # colours of the lines, in page.css
 MOST_POINTS = 600  # a line, more than there are pixels for them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Series:
     name: str
-    steps: Sequence[float]
-    values: Sequence[float]  # one a step; what is not finite is left out
+    values: pd.Series  # by step; what is not finite is left out
     faint: bool = False  # beside a smoothed line
 
 
@@ -47,81 +48,67 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     return [(first + i) * step for i in range(count)]
 
 
-def smoothed(values: Sequence[float], span: int) -> list[float]:
-    """Exponential moving average over about `span` values, without a start from zero.
-
-    A constant stays what it is; what is not finite is passed over.
-    """
-    keep, total, weight, result = 1 - 1 / span, 0.0, 0.0, []
-    for value in values:
-        if math.isfinite(value):
-            total, weight = keep * total + value, keep * weight + 1
-        result.append(total / weight if weight else math.nan)
-    return result
-
-
 def curve(title: str, series: Sequence[Series], unit: str = "") -> Markup:
     """One chart over training steps; a note instead of it where nothing was logged."""
-    points = [_thinned(_finite(s)) for s in series]
-    if not any(points):
+    lines = [_thinned(_finite(one.values)) for one in series]
+    if all(line.empty for line in lines):
         return Markup('<p class="note">{}: nothing was logged.</p>').format(title)
-    x, y = _axes([p for line in points for p in line])
+    x, y = _axes(pd.concat(lines))
     parts = [_grid(x, y)]
-    for line, one, color in zip(points, series, CLASSES, strict=False):
+    for line, one, color in zip(lines, series, CLASSES, strict=False):
         parts.append(_line(line, x, y, f"{color} faint" if one.faint else color))
     parts.append(Markup('<line class="now" y1="{}" y2="{}" x1="0" x2="0"/>').format(TOP, HEIGHT - BOTTOM))
     legend = _legend(series) if len(series) > 1 else Markup("")
     head = Markup("<figcaption>{}{}</figcaption>").format(title, f" ({unit})" if unit else "")
     svg = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}" data-axis="{}">{}</svg>').format(
-        WIDTH, HEIGHT, _spoken(title, series, points), _axis_data(series, points, x), Markup("").join(parts)
+        WIDTH, HEIGHT, _spoken(title, series, lines), _axis_data(series, lines, x), Markup("").join(parts)
     )
     return Markup(
         '<figure class="chart">{}{}<div class="under">{}<output class="readout"></output></div></figure>'
     ).format(head, svg, legend)
 
 
-def _spoken(title: str, series: Sequence[Series], points: Sequence[list[tuple[float, float]]]) -> str:
-    """What the chart shows, in words: where each line begins and ends."""
+def _spoken(title: str, series: Sequence[Series], lines: Sequence[pd.Series]) -> str:
+    """The chart in words: where each line begins and ends."""
     parts = [
-        f"{one.name} {line[0][1]:.4g} at step {line[0][0]:g}, {line[-1][1]:.4g} at step {line[-1][0]:g}"
-        for one, line in zip(series, points, strict=True)
-        if line
+        f"{one.name} {line.iloc[0]:.4g} at step {line.index[0]:g}, "
+        f"{line.iloc[-1]:.4g} at step {line.index[-1]:g}"
+        for one, line in zip(series, lines, strict=True)
+        if len(line)
     ]
     return f"{title}: {'; '.join(parts)}"
 
 
-def _axis_data(series: Sequence[Series], points: Sequence[list[tuple[float, float]]], x: Axis) -> str:
+def _axis_data(series: Sequence[Series], lines: Sequence[pd.Series], x: Axis) -> str:
     """JSON by which the script turns a place into a step and a step into values."""
-    lines = [
-        {"name": one.name, "steps": [p[0] for p in line], "values": [float(f"{p[1]:.5g}") for p in line]}
-        for one, line in zip(series, points, strict=True)
-        if line
+    named = [
+        {"name": one.name, "steps": line.index.tolist(), "values": [float(f"{value:.5g}") for value in line]}
+        for one, line in zip(series, lines, strict=True)
+        if len(line)
     ]
-    return json.dumps({"low": x.low, "high": x.high, "left": x.start, "right": x.end, "series": lines})
+    return json.dumps({"low": x.low, "high": x.high, "left": x.start, "right": x.end, "series": named})
 
 
-def _finite(series: Series) -> list[tuple[float, float]]:
-    pairs = zip(series.steps, series.values, strict=True)
-    return [(step, value) for step, value in pairs if math.isfinite(value)]
+def _finite(values: pd.Series) -> pd.Series:
+    return values[np.isfinite(values)].astype(float)
 
 
-def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _thinned(line: pd.Series) -> pd.Series:
     """Every n-th point, and the last."""
-    stride = -(-len(points) // MOST_POINTS)
-    return points[::stride] + points[-1:] if stride > 1 else points
+    stride = -(-len(line) // MOST_POINTS)
+    return pd.concat([line.iloc[::stride], line.iloc[-1:]]) if stride > 1 else line
 
 
-def _axes(points: Sequence[tuple[float, float]]) -> tuple[Axis, Axis]:
+def _axes(points: pd.Series) -> tuple[Axis, Axis]:
     """Scales that hold all points, with 5 % of room above and below."""
-    steps, values = zip(*points, strict=True)
-    low, high = min(values), max(values)
+    first, last = float(points.index.min()), float(points.index.max())
+    low, high = float(points.min()), float(points.max())
     size = max(abs(low), abs(high))
     nothing = size < 1e-300  # a fourth of such a range is 0 in floating point
     flat = nothing or high - low <= 1e-6 * size
     room = 0.05 * ((1.0 if nothing else size) if flat else high - low)
-    last = max(steps) if max(steps) > min(steps) else min(steps) + 1
     return (
-        Axis(min(steps), last, LEFT, WIDTH - RIGHT),
+        Axis(first, last if last > first else first + 1, LEFT, WIDTH - RIGHT),
         Axis(low - room, high + room, HEIGHT - BOTTOM, TOP),
     )
 
@@ -146,16 +133,14 @@ def _grid(x: Axis, y: Axis) -> Markup:
     return Markup("").join([*rules, *steps])
 
 
-def _line(points: Sequence[tuple[float, float]], x: Axis, y: Axis, classes: str) -> Markup:
+def _line(line: pd.Series, x: Axis, y: Axis, classes: str) -> Markup:
     """A polyline; a single point as a dot; nothing where there are none."""
-    if not points:
+    places = [(x.at(float(step)), y.at(value)) for step, value in zip(line.index, line, strict=True)]
+    if not places:
         return Markup("")
-    if len(points) == 1:
-        (step, value) = points[0]
-        return Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3" class="dot {}"/>').format(
-            x.at(step), y.at(value), classes
-        )
-    path = " ".join(f"{x.at(step):.1f},{y.at(value):.1f}" for step, value in points)
+    if len(places) == 1:
+        return Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3" class="dot {}"/>').format(*places[0], classes)
+    path = " ".join(f"{across:.1f},{down:.1f}" for across, down in places)
     return Markup('<polyline points="{}" class="{}"/>').format(path, classes)
 
 

@@ -1,6 +1,5 @@
 """What the report tells beside the validation: the log's curves, the test images, where all came from."""
 
-import csv
 import hashlib
 import io
 import platform
@@ -10,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float
 from PIL import Image
@@ -19,19 +19,20 @@ PACKAGES = ("torch", "numpy", "numba", "diffusers", "transformers", "dvc")
 NAME = re.compile(r"step_(\d+)_view_(\d+)\.png")
 
 
-def read_history(path: Path) -> dict[str, list[float]]:
-    """The columns of a tab-separated log of numbers, by their names; ValueError for anything else."""
+def read_history(path: Path) -> pd.DataFrame:
+    """A tab-separated log of numbers, a row a step; ValueError for anything else."""
     return parse_history(path.read_text(encoding="utf-8"), str(path))
 
 
-def parse_history(text: str, where: str) -> dict[str, list[float]]:
-    """The columns of `text`, its first line their names; `where` goes into the message of a ValueError."""
-    names, *rows = csv.reader(io.StringIO(text), delimiter="\t")
-    if wrong := [i + 2 for i, row in enumerate(rows) if len(row) != len(names)]:
+def parse_history(text: str, where: str) -> pd.DataFrame:
+    """The table in `text`, its first line the names; `where` goes into the message of a ValueError."""
+    tabs = pd.Series(text.splitlines()).str.count("\t")
+    # pandas fills up short lines, and takes the first column of long ones for their names.
+    if wrong := np.flatnonzero(tabs != tabs[0]).tolist():
         raise ValueError(
-            f"{where}: line {wrong[0]} has not {len(names)} columns; run the stage that wrote it again"
+            f"{where}: line {wrong[0] + 1} has not {tabs[0] + 1} columns; run the stage that wrote it again"
         )
-    return {name: [float(row[i]) for row in rows] for i, name in enumerate(names)}
+    return pd.read_csv(io.StringIO(text), sep="\t", dtype=float)
 
 
 def read_test_images(folder: Path) -> dict[int, Float[Tensor, "views 3 height width"]]:

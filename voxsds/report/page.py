@@ -27,6 +27,7 @@ from voxsds.render.draw import Images
 from voxsds.report.charts import History, charts
 from voxsds.report.history import embedded, moments_of
 from voxsds.report.sheet import contact_sheet, to_bytes
+from voxsds.report.strips import strips
 from voxsds.report.tables import cleanup_table, gradient_errors, gradient_table, material_rows
 from voxsds.validate.checks import failed
 from voxsds.validate.headline import numbers
@@ -57,11 +58,13 @@ class Page:
 
 
 def write_report(folder: Path, page: Page) -> None:
-    """Writes index.html, before_after.png, figures.json (all figures), metrics.json (the headline)."""
+    """Writes index.html, before_after.png, test_images/, figures.json and the headline, metrics.json."""
     views = page.validation.views
     before, after = (torch.stack([getattr(view, name) for view in views]) for name in ("before", "after"))
     sheet = contact_sheet(_halved(before), _halved(after), [view.label for view in views], page.run.prompt)
     write_image(folder / "before_after.png", sheet)
+    for view, strip in enumerate(strips(page.run.test_images)):
+        write_image(folder / "test_images" / f"view_{view}.png", strip)
     write_text(folder / "index.html", html(page))
     write_json(folder / "figures.json", page.validation.as_json())
     write_json(folder / "metrics.json", asdict(page.validation.headline))

@@ -14,7 +14,7 @@ from torch import Tensor
 from voxsds.guidance import sds
 from voxsds.guidance.distill import Distillation, distill
 from voxsds.guidance.probe import Probe, probe
-from voxsds.guidance.teacher import Promptable, Teacher
+from voxsds.guidance.teacher import Question, Teacher
 from voxsds.render.rays import RayBundle
 from voxsds.train.clock import StepClock
 from voxsds.train.health import TrainingStopped
@@ -29,7 +29,7 @@ PROBE_LEVELS = (300, 500, 700, 850)  # of 1000: shapes at the high ones, materia
 class Part:
     """Cells that follow a prompt of their own."""
 
-    teacher: Teacher  # told that prompt
+    question: Question  # that prompt, as the teacher reads it
     cells: Bool[Tensor, "X Y Z"]
 
 
@@ -43,33 +43,30 @@ class Opinion:
 
 
 class Critic:
-    """A teacher, the knobs it is asked with, and the streams of timesteps and noise of a run.
+    """A teacher, the question and the knobs it is asked with, and a run's streams of timesteps and noise.
 
-    With `parts`, each of them has a teacher of its own, and they take turns from step to step.
+    With `parts`, each of them has a question of its own, and they take turns from step to step.
     """
 
     def __init__(
         self,
         teacher: Teacher,
+        question: Question,
         parts: Sequence[Part],  # empty: one prompt for all
         recipe: Recipe,
         own: slice,  # of a step's views, those that this process draws
         clock: StepClock,
     ):
-        self.teacher, self.parts, self.own, self.clock = teacher, parts, own, clock
-        self.settings, self.views = recipe.teacher, recipe.train.views
+        self.teacher, self.question, self.parts = teacher, question, parts
+        self.own, self.clock = own, clock
+        self.settings, self.views = recipe.teacher.ask, recipe.train.views
         self.timestep_draws, self.noise_draws = _generator(recipe.seed, 1), _generator(recipe.seed, 2)
-        self._judge = _judge(teacher)
+        self._judge = _judge(teacher, question)
 
     @property
     def resolution(self) -> int:
         """Side of the images that the teacher sees, pixels."""
         return self.teacher.resolution
-
-    @property
-    def wants_start(self) -> bool:
-        """True where `ask` has to be shown the input map beside the images."""
-        return self.settings.method == "bridge"
 
     def moved(self, field: Field, step: int) -> Field:
         """`field`, of which only the cells that follow this step's answer get a gradient."""
@@ -80,16 +77,15 @@ class Critic:
         self,
         images: Float[Tensor, "own 3 height width"],  # 0..1, with a gradient
         rays: RayBundle,
-        start: Float[Tensor, "own 3 height width"] | None,  # the input map in the same views, see wants_start
         step: int,
         now: Now,
     ) -> Opinion:
-        """The opinion of the teacher whose turn it is; TrainingStopped where any number is not finite."""
+        """The answer to the question whose turn it is; TrainingStopped where any number is not finite."""
         timesteps = self._timesteps(now)
         asked = timesteps[self.own].to(images.device)  # a copy waits for the device: not behind the encoder
         latents = self._encode(images)
         try:
-            said = self._distilled(latents, rays, asked, start, step, now)
+            said = self._distilled(latents, rays, asked, step, now)
         except FloatingPointError as error:
             raise TrainingStopped("numbers are not finite", step, {"seen": str(error)}, "") from error
         self.clock.lap("denoiser")
@@ -97,16 +93,16 @@ class Critic:
 
     def loss(self, residual: Float[Tensor, " views"], timesteps: Int[Tensor, " views"]) -> float:
         """Mean over the views of w(t) |eps_hat - eps|^2: noise mostly, the probe shows progress."""
-        alpha_bar = self.teacher.alphas_cumprod[timesteps].to(residual)
-        return (sds.weight(self.settings.weight, alpha_bar) * residual).mean().item()
+        level = self.teacher.noise.at(timesteps, residual)
+        return (sds.weight(self.settings.weight, level) * residual).mean().item()
 
     @torch.no_grad()
     def probe(self, images: Float[Tensor, "views 3 height width"], rays: RayBundle) -> Probe:
         """The teacher's answer about these images under noise that is always the same."""
         latents = self.teacher.encode(images)
-        total = len(self.teacher.alphas_cumprod)
+        total = len(self.teacher.noise)
         levels = self.settings.timesteps or [level * total // 1000 for level in PROBE_LEVELS]
-        return probe(self._judge or self.teacher, latents, rays, levels)
+        return probe(self.teacher, self._judge or self.question, latents, rays, levels)
 
     def describes(self, found: Probe) -> bool:
         """True where the prompt describes what was probed; False where nobody can tell, or for parts."""
@@ -117,7 +113,7 @@ class Critic:
         return self.parts[step % len(self.parts)] if self.parts else None
 
     def _timesteps(self, now: Now) -> Int[Tensor, " views"]:
-        total, allowed = len(self.teacher.alphas_cumprod), self.settings.timesteps
+        total, allowed = len(self.teacher.noise), self.settings.timesteps
         return sds.draw_timesteps(self.views, now.t_min, now.t_max, total, allowed, self.timestep_draws)
 
     def _encode(
@@ -137,7 +133,6 @@ class Critic:
         latents: Float[Tensor, "own channels rows columns"],
         rays: RayBundle,
         timesteps: Int[Tensor, " own"],
-        start: Float[Tensor, "own 3 height width"] | None,
         step: int,
         now: Now,
     ) -> Distillation:
@@ -146,14 +141,14 @@ class Critic:
         noise = torch.randn(every, generator=self.noise_draws, pin_memory=latents.is_cuda)[self.own]
         part = self._part(step)
         return distill(
-            self.teacher if part is None else part.teacher,
+            self.teacher,
+            self.question if part is None else part.question,
             latents,
             rays,
             timesteps,
             noise.to(latents, non_blocking=True),
             replace(self.settings, guidance_scale=now.guidance_scale),
             step,
-            None if start is None else self.teacher.encode(start),
         )
 
 
@@ -162,11 +157,9 @@ def _generator(seed: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(mixed)
 
 
-def _judge(teacher: Teacher) -> Teacher | None:
-    """The teacher with its prompt against no prompt, if it can be asked whether the one describes a map.
+def _judge(teacher: Teacher, question: Question) -> Question | None:
+    """The prompt against none, by which a teacher of worlds like this says whether it describes a map.
 
-    None if it follows no prompt, or is not one of worlds like this.
+    None where the teacher may have been taught anything.
     """
-    if teacher.vocabulary is None or not isinstance(teacher, Promptable):
-        return None
-    return teacher.against_nothing()
+    return None if teacher.vocabulary is None else teacher.read(question.text, None)

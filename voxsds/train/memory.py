@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 import psutil
 import torch
 
-from voxsds.guidance.sdxl.needs import Needs, needs_of
-from voxsds.guidance.teacher import TeacherSettings
+from voxsds.guidance.load import family
+from voxsds.guidance.teacher import Needs
 from voxsds.render.renderer import backend_of, choose_backend
 from voxsds.train.recipe import Recipe
 
@@ -42,7 +42,7 @@ class Load:
     levels: tuple[int, ...]
     backend: str  # of the renderer; not "auto"
     views: int  # that one process draws a step
-    teacher: TeacherSettings
+    resolution: int  # pixels along the side of a view
     needs: Needs  # the teacher's
     patchwork: bool = False  # penalised
     limited: bool = False  # that penalty is
@@ -64,8 +64,8 @@ class Load:
             levels=levels,
             backend=choose_backend(recipe.render.backend, device),
             views=-(-recipe.train.views // processes),
-            teacher=recipe.teacher,
-            needs=needs_of(recipe.teacher),
+            resolution=recipe.teacher.ask.resolution,
+            needs=family(recipe.teacher.model).needs(recipe.teacher.model, ask_hub=False),
             patchwork=recipe.train.penalties.patchwork > 0,
             limited=recipe.train.patchwork_limit is not None,
         )
@@ -75,14 +75,14 @@ class Load:
         """Bytes, by what takes them."""
         voxels, solids = math.prod(self.shape), self.materials - 1
         residuals = sum(math.prod(-(-side // k) for side in self.shape) for k in self.levels)
-        pixels = self.views * self.teacher.resolution**2
+        pixels = self.views * self.resolution**2
         limit = self.limited * 2 * self.materials
         return {
             "grid and Adam": NUMBER * ((1 + self.materials) * (voxels + 3 * residuals) + voxels),
             "field and penalties": NUMBER * voxels * (self.materials + 4 * solids + 5 + limit),
             f"renderer ({self.backend})": self._renderer(voxels, solids, pixels),
             "images": NUMBER * PIXEL * pixels,
-            "teacher": self._teacher(voxels, solids, pixels),
+            "teacher": self._teacher(pixels),
         }
 
     @property
@@ -95,10 +95,8 @@ class Load:
         backward = backend_of(self.backend).bytes(self.shape, pixels)
         return max(NUMBER * voxels * max(before, 19 + solids), backward)
 
-    def _teacher(self, voxels: int, solids: int, pixels: int) -> int:
+    def _teacher(self, pixels: int) -> int:
         """0 where it is not here yet: its size is known when it has been downloaded."""
-        if self.teacher.kind == "oracle":  # the fields of two worlds
-            return 2 * NUMBER * voxels * (1 + solids)
         if self.needs.weights is None or self.needs.pixel is None:
             return 0
         return self.needs.weights + self.needs.pixel * pixels
@@ -117,10 +115,9 @@ class Load:
 
     def remedies(self) -> dict[str, int]:
         """Bytes that are left to need after each change, those that help most first."""
-        half = replace(self.teacher, resolution=self.teacher.resolution // 2)
         changes = {
             "a map half as long on each side": replace(self, shape=tuple(-(-n // 2) for n in self.shape)),
-            "half the teacher's resolution": replace(self, teacher=half),
+            "half the teacher's resolution": replace(self, resolution=self.resolution // 2),
             "one view for each process (train.views)": replace(self, views=1),
             "a plain grid (grid.levels [1])": replace(self, levels=(1,)),
             "another renderer (render.backend auto)": replace(self, backend=self._usual()),

@@ -50,7 +50,7 @@ class Plan:
     def of(cls, recipe: Recipe, shape: tuple[int, int, int]) -> "Plan":
         """The schedules of `recipe` for a grid of `shape`, on which noise levels left open depend."""
         train, steps = recipe.train, recipe.train.steps
-        least, largest = recipe.teacher.noise_levels(shape)
+        least, largest = recipe.teacher.ask.noise_levels(shape)
         return cls(
             steps=steps,
             lr=recipe.learning_rate,
@@ -59,7 +59,7 @@ class Plan:
             freeze=StepDecay(1.0, train.freeze.factor, train.freeze.share, steps),
             t_min=Linear(*least, steps=steps),
             t_max=Linear(*largest, steps=steps),
-            guidance=Linear(*recipe.teacher.guidance, steps=steps),
+            guidance=Linear(*recipe.teacher.ask.guidance, steps=steps),
             tidy_from=round((1 - train.tidy) * steps),
             probe_every=train.probe_every,
         )

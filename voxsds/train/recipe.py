@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from voxsds.blocks.limits import EVERYTHING, EditSettings
-from voxsds.guidance.teacher import TeacherSettings
+from voxsds.guidance.load import TeacherSettings
 from voxsds.train.schedules import StepDecay
 from voxsds.train.views import CameraSettings
 from voxsds.world.poses import PoseLaw

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from voxsds.grid.logits import DifferentiableVoxelGrid
 from voxsds.guidance.probe import Probe
-from voxsds.guidance.teacher import Teacher
+from voxsds.guidance.teacher import Question, Teacher
 from voxsds.render.light import lit_faces
 from voxsds.train.clock import StepClock
 from voxsds.train.critic import Critic, Part
@@ -80,6 +80,7 @@ class Training:
         grid: DifferentiableVoxelGrid,
         scene: Scene,
         teacher: Teacher,
+        question: Question,
         recipe: Recipe,
         ranks: Ranks = ALONE,
     ):
@@ -88,14 +89,13 @@ class Training:
         self.own = ranks.share(recipe.train.views)
         self.plan = Plan.of(recipe, grid.shape)
         self.clock = StepClock(grid.initial_occupancy.device)
-        self.critic = Critic(teacher, scene.parts, recipe, self.own, self.clock)
+        self.critic = Critic(teacher, question, scene.parts, recipe, self.own, self.clock)
         self.camera_draws = np.random.default_rng([recipe.seed, 0])
         size = self.critic.resolution
         self.source = ViewSource(recipe.cameras, recipe.poses, scene.cameras, grid.shape, scene.frame, size)
         lit = lit_faces(scene.palette).to(grid.initial_occupancy)
         self.drawing = Drawing(lit, scene.frame, recipe.render)
         self.probe_rays = self.drawing.rays(self.source.spread(PROBE_VIEWS))
-        self.start = self._sharp() if self.critic.wants_start else None  # the input map
         self.begun = self._probe()  # of the input map
         self.preserve = self._preserve()
         self.optimizer = adam(grid, recipe, self.preserve)
@@ -127,8 +127,7 @@ class Training:
         rendering = self.drawing.render(field, rays)
         self.ranks.raise_to_largest(rendering.reach)
         self.clock.lap("render")
-        start = None if self.start is None else self.drawing.images(self.start, rays)
-        said = self.critic.ask(rendering.rgba[:, :3], rays, start, step, now)
+        said = self.critic.ask(rendering.rgba[:, :3], rays, step, now)
         regularisers = self._regularisers(field, rendering.reach)
         self.clock.lap("penalties")
         self._backward(said.loss, regularisers)

@@ -9,12 +9,19 @@ from torch import Tensor
 
 from voxsds.world.palette import AIR
 
+LARGE = 64  # voxels along a side
+
 
 class Field(NamedTuple):
     """A grid of voxels as the renderer takes it."""
 
     opacity: Float[Tensor, "X Y Z"]  # 0..1
     material: Float[Tensor, "X Y Z S"]  # share of each solid material; sums to 1
+
+
+def is_large(shape: tuple[int, ...]) -> bool:
+    """Whether a world is so large that its ground takes longer to go: 64 voxels along a side."""
+    return max(shape) >= LARGE
 
 
 def confined(field: Field, cells: Bool[Tensor, "X Y Z"]) -> Field:

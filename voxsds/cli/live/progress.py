@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import pandas as pd
+
 from voxsds.report.charts import History
 from voxsds.report.gather import NAME, parse_history
 
@@ -50,12 +52,12 @@ def read_progress(folder: Path, now: float | None = None) -> Progress | None:
         began = (logs / "run.json").stat().st_mtime
     except FileNotFoundError:  # nothing yet, or a new run is just replacing the old one's files
         return None
-    history = parse_history(curves, str(logs / "train.tsv")) if curves else {"step": []}
+    history = parse_history(curves, str(logs / "train.tsv")) if curves else pd.DataFrame({"step": []})
     last = times[-1] if times else began
     return Progress(
         prompt=str(about["prompt"]),
         steps=int(about["steps"]),
-        done=len(history["step"]),
+        done=len(history),
         step_seconds=(times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None,
         idle_seconds=max(0.0, (time.time() if now is None else now) - last),
         finished=(logs / "metrics.json").exists(),

@@ -1,25 +1,19 @@
-"""Where a model's files come from: a local path, or one commit of a repository on the Hub."""
+"""A folder in the diffusers SDXL layout: which of its files are read, and what the small ones say."""
 
 import hashlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import huggingface_hub
 import torch
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from jaxtyping import Float
 from torch import Tensor
 
 from voxsds.files.disk import read_json
+from voxsds.guidance.hub import is_pinned, locate
+from voxsds.guidance.sdxl.settings import SdxlModel
 
-PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(/(?P<file>[^@]+))?@(?P<commit>[0-9a-f]{40})")
 _TEXT_PARTS = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2")
-
-
-def is_pinned(source: str) -> bool:
-    """Whether `source` names a commit on the Hub, in full."""
-    return PINNED.fullmatch(source) is not None
+VAE_PATTERNS = ("config.json", "diffusion_pytorch_model.safetensors")  # of a folder of an autoencoder alone
 
 
 def pipeline_patterns(variant: str | None, with_unet: bool, with_vae: bool) -> list[str]:
@@ -28,39 +22,6 @@ def pipeline_patterns(variant: str | None, with_unet: bool, with_vae: bool) -> l
     suffix = f".{variant}" if variant else ""
     weights = [f"{part}/*model{suffix}{shard}.safetensors" for part in parts for shard in ("", "-*")]
     return ["*.json", "*.txt", *weights]
-
-
-def locate(source: str, patterns: list[str], local_files_only: bool) -> Path:
-    """The local path of `source`, downloaded if it must be; of a Hub folder only files like `patterns`.
-
-    ValueError where it is neither a path that exists nor pinned, or cannot be had.
-    """
-    if Path(source).exists():
-        return Path(source)
-    match = PINNED.fullmatch(source)
-    if match is None:
-        raise ValueError(
-            f"{source}: no such file or folder, and not a pinned model on the Hub, which is written "
-            "owner/name@<commit> with the 40 digits of a commit (a branch or tag may change under a run). "
-            "A folder of this repository comes back with `git checkout -- <folder>`."
-        )
-    repo, file, commit = match["repo"], match["file"], match["commit"]
-    try:
-        if file:
-            return Path(
-                huggingface_hub.hf_hub_download(
-                    repo, file, revision=commit, local_files_only=local_files_only
-                )
-            )
-        folder = huggingface_hub.snapshot_download(
-            repo, revision=commit, allow_patterns=patterns, local_files_only=local_files_only
-        )
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        remedy = "set local_files_only: false to download it" if local_files_only else "is the network there?"
-        raise ValueError(
-            f"{source}: could not be read from the Hub or its cache ({error}); {remedy}"
-        ) from error
-    return Path(folder)
 
 
 @dataclass(frozen=True)
@@ -152,3 +113,9 @@ class PipelineFolder:
                     digest.update(f"{part}/{file.name}".encode())
                     digest.update(hashlib.file_digest(stream, "sha256").digest())
         return f"{digest.hexdigest()} {self.variant}"
+
+
+def open_folder(model: SdxlModel, local_files_only: bool | None = None) -> PipelineFolder:
+    """The folder of `model`, with all that is read from it; ValueError that lists what is missing."""
+    only = model.local_files_only if local_files_only is None else local_files_only
+    return PipelineFolder.open(model.folder, model.variant, model.unet is None, model.vae is None, only)

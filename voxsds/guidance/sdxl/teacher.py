@@ -1,113 +1,99 @@
-"""Any model in the diffusers SDXL layout as a teacher.
+"""Any model in the diffusers SDXL layout as a teacher."""
 
-Only this module, autoencoder.py and fused.py import diffusers.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from jaxtyping import Float, Int
 from safetensors.torch import load_file
 from torch import Tensor
 
 from voxsds.files.disk import read_json
+from voxsds.guidance.ask import AskSettings
 from voxsds.guidance.autoencoder import Autoencoder
 from voxsds.guidance.fast.fused import fuse
 from voxsds.guidance.fast.graphs import Replayed
-from voxsds.guidance.sds import noise_from_velocity
-from voxsds.guidance.sdxl.folder import PipelineFolder, locate
+from voxsds.guidance.hub import locate
+from voxsds.guidance.noise import NoiseTable
+from voxsds.guidance.sdxl.folder import VAE_PATTERNS, PipelineFolder, open_folder
 from voxsds.guidance.sdxl.lightning import check_checkpoint
 from voxsds.guidance.sdxl.lora import add_lora
-from voxsds.guidance.sdxl.text import Conditioning, encode_conditioning
+from voxsds.guidance.sdxl.schedule import noise_from_velocity, read_schedule
+from voxsds.guidance.sdxl.settings import SdxlModel
+from voxsds.guidance.sdxl.text import Conditioning, embed_prompts, encode_conditioning, forces_zeros
 from voxsds.guidance.sdxl.viewpoint import camera_ids, towards_camera
-from voxsds.guidance.teacher import TeacherSettings
+from voxsds.guidance.teacher import Prediction, Question
 from voxsds.guidance.weights import frozen, load_model, require_fit
 from voxsds.render.rays import RayBundle
 
 
 @dataclass(frozen=True, eq=False)
 class SdxlTeacher:
-    """UNet, autoencoder and one encoded prompt; see `Teacher` for what the methods promise."""
+    """UNet, autoencoder and where texts are read; see `Teacher` for what the methods promise."""
 
-    settings: TeacherSettings
+    model: SdxlModel
     folder: PipelineFolder
     cache: Path
     device: str
     unet: UNet2DConditionModel
     denoise: Callable[..., Tensor]  # `ask` of the UNet; on CUDA as a graph
     autoencoder: Autoencoder
-    alphas_cumprod: Float[Tensor, " steps"]
+    native: int  # side of the images that the UNet was trained on, pixels
+    noise: NoiseTable
     predicts_velocity: bool
     latent_range: Float[Tensor, "channels 2"] | None
     vocabulary: frozenset[str] | None
-    conditioning: Conditioning
     knows_camera: bool
 
     @classmethod
-    def load(cls, settings: TeacherSettings, prompt: str, cache: Path, device: str = "cpu") -> "SdxlTeacher":
-        """The teacher of `settings` for `prompt`; ValueError that names what cannot be used and why."""
-        folder = PipelineFolder.open(
-            settings.model,
-            settings.variant,
-            with_unet=settings.unet is None,
-            with_vae=settings.vae is None,
-            local_files_only=settings.local_files_only,
-        )
-        alphas_cumprod, predicts_velocity = read_schedule(folder)
-        latent_range = read_latent_range(folder, settings)
-        autoencoder = Autoencoder.load(folder, settings, device)
+    def load(
+        cls, model: SdxlModel, ask: AskSettings, cache: Path, device: str = "cpu", texts: Sequence[str] = ()
+    ) -> "SdxlTeacher":
+        """The networks of `model`; ValueError that names what cannot be used and why.
+
+        `texts` are encoded into `cache` first: the text encoders and the UNet are not needed together.
+        """
+        folder = open_folder(model)
+        noise, predicts_velocity = read_schedule(folder)
+        latent_range = folder.latent_range()
+        autoencoder = load_autoencoder(folder, model, ask.resolution, device)
         native = native_size(folder, autoencoder)
-        # Before the UNet is read: it and the text encoders are not needed together.
-        conditioning = encode_conditioning(folder, settings.opposite, prompt, native, cache, device)
-        unet = load_unet(folder, settings, device)
-        denoise = partial(ask, unet)
+        if texts:
+            embed_prompts(folder, [*texts] if forces_zeros(folder) else [*texts, ""], cache, device)
+        for source, form in ((model.unet, "unet"), (model.lora, "lora")):
+            if source is not None:
+                check_checkpoint(source, form, ask.timesteps, ask.guidance_scale)
+        unet = load_unet(folder, model, device)
+        denoise = partial(answer, unet)
         if device.startswith("cuda"):
             fuse(unet)
             denoise = Replayed(denoise)
         return cls(
-            settings=settings,
+            model=model,
             folder=folder,
             cache=cache,
             device=device,
             unet=unet,
             denoise=denoise,
             autoencoder=autoencoder,
-            alphas_cumprod=alphas_cumprod.to(device),
+            native=native,
+            noise=noise.to(device),
             predicts_velocity=predicts_velocity,
             latent_range=None if latent_range is None else latent_range.to(device),
             vocabulary=folder.vocabulary(),
-            conditioning=conditioning,
             knows_camera=folder.knows_camera(),
-        )
-
-    def with_prompt(self, prompt: str) -> "SdxlTeacher":
-        """The same networks asked about another prompt."""
-        native = int(self.conditioning.time_ids[0, 0])
-        opposite = self.settings.opposite
-        conditioning = encode_conditioning(self.folder, opposite, prompt, native, self.cache, self.device)
-        return replace(self, conditioning=conditioning)
-
-    def against_nothing(self) -> "SdxlTeacher":
-        """The same prompt, with the empty text in the place of a negative or source prompt."""
-        native = int(self.conditioning.time_ids[0, 0])
-        plain = encode_conditioning(self.folder, None, "", native, self.cache, self.device)
-        return replace(
-            self,
-            conditioning=replace(
-                self.conditioning,
-                context=torch.stack([plain.context[0], self.conditioning.context[1]]),
-                pooled=torch.stack([plain.pooled[0], self.conditioning.pooled[1]]),
-            ),
         )
 
     @property
     def resolution(self) -> int:
-        return self.settings.resolution
+        return self.autoencoder.resolution
+
+    def read(self, text: str, against: str | None) -> Question:
+        told = encode_conditioning(self.folder, text, against, self.native, self.cache, self.device)
+        return Question(text, against, told)
 
     def encode(
         self, images: Float[Tensor, "views 3 height width"]
@@ -120,54 +106,60 @@ class SdxlTeacher:
         return self.autoencoder.decode(latents)
 
     @torch.no_grad()
-    def predict_noise(
+    def predict(
         self,
+        question: Question,
         noisy: Float[Tensor, "views channels rows columns"],
         timesteps: Int[Tensor, " views"],
         rays: RayBundle | None = None,
-    ) -> tuple[
-        Float[Tensor, "views channels rows columns"],
-        Float[Tensor, "views channels rows columns"],
-    ]:
-        """Unconditional and conditional prediction of the noise, in the dtype of `noisy`."""
-        unconditional, conditional = self._predict(noisy, timesteps, self._time_ids(len(noisy), rays), 0)
-        return unconditional, conditional
+    ) -> Prediction:
+        return Prediction(*self._predict(question.encoded, noisy, timesteps, rays, 0))
 
     @torch.no_grad()
-    def predict_conditional(
+    def predict_towards(
         self,
+        question: Question,
         noisy: Float[Tensor, "views channels rows columns"],
         timesteps: Int[Tensor, " views"],
         rays: RayBundle | None = None,
     ) -> Float[Tensor, "views channels rows columns"]:
-        return self._predict(noisy, timesteps, self._time_ids(len(noisy), rays), 1)[0]
+        return self._predict(question.encoded, noisy, timesteps, rays, 1)[0]
 
-    def _time_ids(self, views: int, rays: RayBundle | None) -> Float[Tensor, "views 6"]:
-        """What each view is told beside the prompt: sizes, or from where it looks."""
-        usual = self.conditioning.time_ids[1]
+    def _predict(
+        self, told: Conditioning, noisy: Tensor, timesteps: Tensor, rays: RayBundle | None, first: int
+    ) -> list[Tensor]:
+        """The predictions by the rows of `told` from `first` on, from one forward; or one a view."""
+        time_ids = self._time_ids(told, len(noisy), rays)
+        if not self.model.low_memory:
+            return self._forward(told, noisy, timesteps, time_ids, first)
+        views = zip(noisy.split(1), timesteps.split(1), time_ids.split(1), strict=True)
+        each = [self._forward(told, *view, first) for view in views]
+        return [torch.cat(predicted) for predicted in zip(*each, strict=True)]
+
+    def _time_ids(self, told: Conditioning, views: int, rays: RayBundle | None) -> Float[Tensor, "views 6"]:
+        """Six numbers for each view beside the prompt: sizes, or from where it looks."""
+        usual = told.time_ids[1]
         if rays is None or not self.knows_camera:
             return usual.expand(views, -1)
         return camera_ids(towards_camera(rays), usual)
 
-    def _predict(self, noisy: Tensor, timesteps: Tensor, time_ids: Tensor, first: int) -> list[Tensor]:
-        """The predictions under the conditioning's rows from `first` on, from one forward; or one a view."""
-        if self.settings.low_memory and len(noisy) > 1:
-            views = zip(noisy.split(1), timesteps.split(1), time_ids.split(1), strict=True)
-            each = [self._predict(*view, first) for view in views]
-            return [torch.cat(predicted) for predicted in zip(*each, strict=True)]
+    def _forward(
+        self, told: Conditioning, noisy: Tensor, timesteps: Tensor, time_ids: Tensor, first: int
+    ) -> list[Tensor]:
         dtype, times = self.unet.dtype, 2 - first
         every = noisy.repeat(times, 1, 1, 1)
         predicted = self.denoise(
             every.to(dtype=dtype, memory_format=torch.channels_last),
             timesteps.repeat(times),
-            *self.conditioning.batch(len(noisy), dtype, first, time_ids),
+            *told.batch(len(noisy), dtype, first, time_ids),
         ).to(noisy)
         if self.predicts_velocity:
-            predicted = noise_from_velocity(every, predicted, self.alphas_cumprod[timesteps].repeat(times))
+            level = self.noise.at(timesteps.repeat(times), every)
+            predicted = noise_from_velocity(every, predicted, level)
         return list(predicted.chunk(times))
 
 
-def ask(
+def answer(
     unet: UNet2DConditionModel,
     noisy: Float[Tensor, "batch channels rows columns"],
     timesteps: Int[Tensor, " batch"],
@@ -196,54 +188,29 @@ def native_size(folder: PipelineFolder, autoencoder: Autoencoder) -> int:
     return config["sample_size"] * autoencoder.factor
 
 
-def read_latent_range(
-    folder: PipelineFolder, settings: TeacherSettings
-) -> Float[Tensor, "channels 2"] | None:
-    """The folder's latent_range.json; ValueError where clamping needs it and it is not there."""
-    latent_range = folder.latent_range()
-    if settings.clamp and latent_range is None:
-        raise ValueError(
-            f"{folder.path} has no latent_range.json, which clamp needs: write "
-            '{"low": [...], "high": [...]}, one number a channel, or set clamp: false'
-        )
-    return latent_range
+def load_autoencoder(folder: PipelineFolder, model: SdxlModel, resolution: int, device: str) -> Autoencoder:
+    """The folder's autoencoder, or the one of `model.vae`; ValueError for one that does not fit."""
+    path, variant = folder.path / "vae", folder.variant
+    if model.vae is not None:
+        path, variant = locate(model.vae, VAE_PATTERNS, model.local_files_only), None
+    dtype = getattr(torch, model.vae_dtype)
+    return Autoencoder.load(path, variant, dtype, resolution, model.low_memory, device)
 
 
-def read_schedule(folder: PipelineFolder) -> tuple[Float[Tensor, " steps"], bool]:
-    """alphas_cumprod, and whether the network predicts velocity instead of noise."""
-    config = folder.scheduler()
-    kind = config.get("prediction_type", "epsilon")
-    if kind not in ("epsilon", "v_prediction"):
-        raise ValueError(
-            f"{folder.path}: prediction_type {kind!r} is not supported; epsilon and v_prediction are"
-        )
-    needed = {"beta_start", "beta_end", "beta_schedule", "num_train_timesteps"}
-    if not needed <= config.keys():
-        raise ValueError(
-            f"{folder.path}: the schedule of {config.get('_class_name')} is not one of betas "
-            f"({', '.join(sorted(needed - config.keys()))} missing); use a model trained with one"
-        )
-    keys = needed | {"trained_betas", "rescale_betas_zero_snr"} & config.keys()
-    return DDIMScheduler(**{key: config[key] for key in keys}).alphas_cumprod, kind == "v_prediction"
-
-
-def load_unet(folder: PipelineFolder, settings: TeacherSettings, device: str) -> UNet2DConditionModel:
-    """The folder's UNet; its weights those of `settings.unet` where given, with `settings.lora` on top.
+def load_unet(folder: PipelineFolder, model: SdxlModel, device: str) -> UNet2DConditionModel:
+    """The folder's UNet; its weights those of `model.unet` where given, with `model.lora` on top.
 
     ValueError that says which weights are missing or too much, in the model's own files too.
     """
-    path, dtype = folder.path / "unet", getattr(torch, settings.dtype)
-    for source, form in ((settings.unet, "unet"), (settings.lora, "lora")):
-        if source is not None:
-            check_checkpoint(source, form, settings.timesteps, settings.guidance_scale)
-    if settings.unet is None:
+    path, dtype = folder.path / "unet", getattr(torch, model.dtype)
+    if model.unet is None:
         unet = load_model(UNet2DConditionModel, path, folder.variant, dtype)
     else:
-        file = locate(settings.unet, [], settings.local_files_only)
+        file = locate(model.unet, [], model.local_files_only)
         unet = unet_of_checkpoint(file, path / "config.json", dtype)
     unet = frozen(unet, device)
-    if settings.lora is not None:
-        add_lora(unet, locate(settings.lora, [], settings.local_files_only))
+    if model.lora is not None:
+        add_lora(unet, locate(model.lora, [], model.local_files_only))
     return unet
 
 

@@ -25,7 +25,7 @@ logging.disable_progress_bar()  # of files that take milliseconds
 
 @dataclass(frozen=True, eq=False)
 class PromptEmbedding:
-    """What SDXL's UNet is told about one text."""
+    """One text as SDXL's UNet takes it."""
 
     context: Float[Tensor, "tokens features"]  # penultimate hidden states of both encoders, side by side
     pooled: Float[Tensor, " pooled"]  # projected end token of the second encoder
@@ -122,7 +122,7 @@ def _token_ids(tokenizer: CLIPTokenizer, prompt: str) -> Int[Tensor, "1 tokens"]
 
 @dataclass(frozen=True, eq=False)
 class Conditioning:
-    """What the UNet is told beside latents and timestep; row 0 unconditional, row 1 the prompt."""
+    """Inputs of the UNet beside latents and timestep: in row 1 of the prompt, in row 0 of its opposite."""
 
     context: Float[Tensor, "2 tokens features"]
     pooled: Float[Tensor, "2 pooled"]
@@ -135,9 +135,9 @@ class Conditioning:
         first: int = 0,
         time_ids: Float[Tensor, "views 6"] | None = None,  # of each view; None: the sizes for all
     ) -> list[Tensor]:
-        """Context, pooled and time ids of `views` unconditional and then `views` conditional views.
+        """Context, pooled and time ids of `views` views against the prompt, then of as many towards it.
 
-        With `first` 1 of the conditional ones alone.
+        With `first` 1 of the latter alone.
         """
         tables = self.context, self.pooled, self.time_ids
         rows = (table[first:].to(dtype) for table in tables)
@@ -148,14 +148,14 @@ class Conditioning:
 
 
 def encode_conditioning(
-    folder: PipelineFolder, negative: str | None, prompt: str, native: int, cache: Path, device: str
+    folder: PipelineFolder, text: str, against: str | None, native: int, cache: Path, device: str
 ) -> Conditioning:
     """As StableDiffusionXLPipeline conditions: no negative prompt is zeros where model_index.json
     forces them (its default), else the embedding of "". Sizes are the model's native one whatever is
     rendered: a smaller number asks SDXL for a thumbnail.
     """
-    zeros = negative is None and folder.index().get("force_zeros_for_empty_prompt", True)
-    texts = [prompt] if zeros else [prompt, negative or ""]
+    zeros = against is None and forces_zeros(folder)
+    texts = [text] if zeros else [text, against or ""]
     conditional, *others = embed_prompts(folder, texts, cache, device)
     unconditional = others[0] if others else conditional.zeros()
     pair = unconditional, conditional
@@ -164,3 +164,8 @@ def encode_conditioning(
         pooled=torch.stack([embedding.pooled for embedding in pair]).to(device),
         time_ids=size_ids(native).repeat(2, 1).to(device),
     )
+
+
+def forces_zeros(folder: PipelineFolder) -> bool:
+    """Whether zeros stand for no text at all, rather than the embedding of an empty one."""
+    return folder.index().get("force_zeros_for_empty_prompt", True)
