@@ -28,9 +28,10 @@ from voxsds.blocks.surface import visible
 from voxsds.export.harden import ExportSettings, export_blocks
 from voxsds.files.disk import write_json
 from voxsds.files.params import read_params, read_section
-from voxsds.render.draw import draw, draw_blocks, psnr
+from voxsds.render.draw import Placed, draw, psnr
 from voxsds.train.recipe import Penalties, Recipe, Span
 from voxsds.train.training import train
+from voxsds.world.maps import BlockMap
 from voxsds.world.palette import AIR, DEFAULT_PALETTE
 
 OUT = Path("benchmarks/results/known_edit.json")
@@ -76,12 +77,12 @@ def measured(rules: Recipe, export: ExportSettings) -> dict[str, float]:
         "left_alone": (result == target)[seen & was & (start == target)],
         "material": (result == target)[visible(target)],
     }
-    got = draw_blocks(result, DEFAULT_PALETTE, FRAME, HELD_OUT)
+    got = draw(BlockMap(result, DEFAULT_PALETTE, FRAME), HELD_OUT)
     with torch.no_grad():
-        soft = draw(run.grid.field(**run.now.temperatures), DEFAULT_PALETTE, FRAME, HELD_OUT)
+        soft = draw(Placed(run.grid.field(**run.now.temperatures), DEFAULT_PALETTE, FRAME), HELD_OUT)
     return {
         **{name: float(share.mean()) for name, share in right.items()},
-        "target_db": psnr(got, draw_blocks(target, DEFAULT_PALETTE, FRAME, HELD_OUT)),
+        "target_db": psnr(got, draw(BlockMap(target, DEFAULT_PALETTE, FRAME), HELD_OUT)),
         "soft_hard_psnr_db": psnr(soft, got),
         "floating": float(floating(result).sum()),
     }

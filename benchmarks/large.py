@@ -108,7 +108,7 @@ def drawn(shape: Shape, pixels: int, picture: Path | None) -> dict[str, Any]:
     device, world = torch.device(own_device()), hills(shape)
     watch = Watch.start(device)
     rays = ray_bundle(all_around(world, pixels, 1), world.frame, device=device)
-    lit = torch.as_tensor(lit_faces(world.palette), dtype=torch.float32, device=device)
+    lit = lit_faces(world.palette).to(device, torch.float32)
     took: list[float] = []
 
     def run() -> None:

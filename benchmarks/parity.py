@@ -85,7 +85,7 @@ def scenes(height: int, dtype: torch.dtype) -> Iterator[Scene]:
             "soft": dissolved(world.blocks, solids, dtype),
         }
         for kind, field in fields.items():
-            lit = torch.as_tensor(lit_faces(world.palette))
+            lit = lit_faces(world.palette)
             yield Scene(f"{name}, {kind}", field, lit, rays, THRESHOLD)
 
 

@@ -46,7 +46,7 @@ LIMITS = {  # most milliseconds, forward and backward together: numba on two cor
 }
 QUEUED = 4_000_000  # clock cycles that a GPU waits while launches are queued: some 2 ms
 COMPILE = "from benchmarks.render import first_call; print(first_call())"
-LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
+LIT = lit_faces(DEFAULT_PALETTE).float()
 
 
 def scene(shape: Shape, kind: str, device: torch.device | str = "cpu") -> Field:

@@ -21,7 +21,7 @@ from voxsds.grid.file import GridFile
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.load import TeacherSettings, load_teacher
 from voxsds.guidance.teacher import Teacher
-from voxsds.render.draw import draw_blocks, psnr
+from voxsds.render.draw import draw, psnr
 from voxsds.train.checkpoint import checkpoint_root
 from voxsds.train.health import TrainingStopped
 from voxsds.train.restraint import restrain
@@ -115,7 +115,7 @@ def _measured(params: Params, case: Case, world: BlockMap, blocks: Blocks, train
     rng = np.random.default_rng([case.seed, crc32(case.name.encode())])
     elsewhere = random_edit(world.blocks, EditCounts(**figures["edit"]), len(world.palette), rng)
     images = {
-        name: draw_blocks(what, world.palette, world.frame, cameras)
+        name: draw(BlockMap(what, world.palette, world.frame), cameras)
         for name, what in (("after", blocks), ("no_edit", world.blocks), ("random_edit", elsewhere))
     }
     soft = soft_images(trained, cameras)

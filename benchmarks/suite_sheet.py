@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw
 
 from benchmarks.figures import Blocks, Figures
 from voxsds.files.params import read_params, read_section
-from voxsds.render.draw import draw_blocks
+from voxsds.render.draw import draw
 from voxsds.report.sheet import PAPER, fit_text, to_bytes
-from voxsds.world.maps import read_map
+from voxsds.world.maps import BlockMap, read_map
 from voxsds.world.poses import PoseLaw, orbit_pose
 
 SIDE, LABEL, GAP, COLUMNS = 112, 18, 8, 3  # pixels; runs in a row
@@ -42,5 +42,5 @@ def _strip(map_id: int, blocks: Blocks) -> UInt8[np.ndarray, "rows columns 3"]:
     cameras = [
         orbit_pose(law, world.blocks.shape, world.frame, SIDE, azimuth, 28.0, 1.4) for azimuth in AZIMUTHS
     ]
-    images = draw_blocks(blocks.astype(np.int64), world.palette, world.frame, cameras)
+    images = draw(BlockMap(blocks.astype(np.int64), world.palette, world.frame), cameras)
     return to_bytes(torch.cat(list(images), dim=2))

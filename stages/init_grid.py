@@ -11,7 +11,7 @@ from voxsds.files.outputs import Outputs
 from voxsds.files.params import read_section
 from voxsds.grid.file import GridFile, write_grid
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
-from voxsds.render.draw import draw_blocks
+from voxsds.render.draw import draw
 from voxsds.world.datasets import TEST_VIEWS, read_dataset
 from voxsds.world.maps import read_map
 
@@ -25,7 +25,7 @@ def main(params: dict[str, Any]) -> None:
     grid = DifferentiableVoxelGrid.from_blocks(world.blocks, len(world.palette), settings)
     reach = torch.zeros_like(grid.initial_occupancy)
     write_grid(out.grid, GridFile(grid, world.palette, world.frame, reach))
-    images = draw_blocks(world.blocks, world.palette, world.frame, cameras)
+    images = draw(world, cameras)
     for view, image in enumerate(images):
         write_image(out.first_images / f"view_{view}.png", image.permute(1, 2, 0).numpy())
     print(f"grid of {grid.shape}, {(world.blocks > 0).sum()} blocks, levels {list(grid.levels)}")

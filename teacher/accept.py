@@ -129,9 +129,7 @@ def accuracies(judge: Judge, images: Tensor, attributes: list[Attributes]) -> di
 
 def palette_adherence(images: Float[Tensor, "n 3 h w"], tolerance: float = 0.06) -> float:
     """Share of pixels within `tolerance` of a lit face colour or the sky."""
-    colors = torch.as_tensor(
-        np.concatenate([lit_faces(DEFAULT_PALETTE).reshape(-1, 3), SKY[None]]), dtype=torch.float32
-    )
+    colors = torch.cat([lit_faces(DEFAULT_PALETTE).reshape(-1, 3), torch.from_numpy(SKY)[None]]).float()
     pixels = (images.movedim(1, -1).reshape(-1, 3).cpu() + 1) / 2
     distances = [torch.cdist(part, colors, p=float("inf")).amin(-1) for part in pixels.split(65536)]
     return float((torch.cat(distances) < tolerance).float().mean())

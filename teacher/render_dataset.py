@@ -38,7 +38,7 @@ from voxsds.world.poses import PoseLaw, sample_pose
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ON_CUDA = 12  # processes, each with a context of its own on the card; on a CPU one for each core
-LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
+LIT = lit_faces(DEFAULT_PALETTE).float()
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,9 @@ from voxsds.captions.styles import EVALUATOR, TEACHER
 from voxsds.files.disk import read_json, write_json
 from voxsds.files.params import read_params
 from voxsds.grid.logits import GridSettings
-from voxsds.render.draw import draw, draw_blocks
+from voxsds.render.draw import Placed, draw
 from voxsds.train.recipe import Span
+from voxsds.world.maps import BlockMap
 from voxsds.world.palette import AIR, DEFAULT_PALETTE, GRASS, SNOW
 from voxsds.world.poses import orbit_pose
 
@@ -129,8 +130,8 @@ def test_free_colours_begin_as_the_map():
     assert np.array_equal(grid.blocks(), before)
     field = grid.field(0.05, 1.0)
     camera = [orbit_pose(LAW, SHAPE, FRAME, 32, 30.0, 30.0, 1.4)]
-    drawn = draw(type(field)(*(t.detach() for t in field)), PRIMARIES, FRAME, camera)
-    wanted = draw_blocks(before, DEFAULT_PALETTE, FRAME, camera)
+    drawn = draw(Placed(field, PRIMARIES, FRAME), camera)
+    wanted = draw(BlockMap(before, DEFAULT_PALETTE, FRAME), camera)
     # A material's top and side differ in colour and a free colour has one for both: grass by 0.05.
     assert (drawn - wanted).abs().max() < 0.1
 

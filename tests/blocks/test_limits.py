@@ -206,7 +206,7 @@ def two_prompts(steps: int):
     start, hut = house_on_grass(), house_on_grass()
     hut[3:7, 3:7, 3:7] = STONE
     boxes = (Box((0, 0, 0), (9, 15, 9), "a stone hut"), Box((0, 0, 0), (19, 15, 19)))
-    lit = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
+    lit = lit_faces(DEFAULT_PALETTE).float()
     worlds = {"": [start], "a tower on snow": [tower_on_snow()], "a stone hut": [hut]}
     teacher = OracleTeacher(worlds, lit, 32)
     question = teacher.read("a tower on snow", None)

@@ -19,8 +19,8 @@ from voxsds.export.harden import ExportSettings, export_blocks
 from voxsds.files.params import read_params
 from voxsds.grid.file import GridFile, read_grid, write_grid
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
-from voxsds.render.draw import draw_blocks
-from voxsds.world.maps import read_map
+from voxsds.render.draw import draw
+from voxsds.world.maps import BlockMap, read_map
 from voxsds.world.palette import AIR, DEFAULT_PALETTE, DIRT, GRASS, SNOW, STONE
 
 SETTINGS = ExportSettings(
@@ -189,7 +189,7 @@ def test_one_seed_gives_the_same_file_and_it_shows_the_hard_grid(tmp_path, monke
     hard, counts = export_blocks(trained.grid, trained.reach, start.blocks, ExportSettings(**values))
     back = read_map(tmp_path / "b/maps/1/map_optimized.json")
     cameras = views(SHAPE, FRAME, 64)
-    images = [draw_blocks(b, back.palette, back.frame, cameras) for b in (back.blocks, hard)]
+    images = [draw(BlockMap(b, back.palette, back.frame), cameras) for b in (back.blocks, hard)]
     assert torch.equal(*images) and not np.array_equal(back.blocks, start.blocks)
     assert back.extra["metadata"]["prompt"] == "a stone tower on snow"
     report = json.loads((tmp_path / "b/out_local/export/export.json").read_text())

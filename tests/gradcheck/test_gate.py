@@ -188,7 +188,7 @@ def test_loss_to_a_target_colour_falls_and_the_rendered_colours_move_towards_it(
     with torch.no_grad():  # undecided materials, as in the plan's end-to-end test
         residual = grid.material_residuals[0]
         residual.copy_(torch.randn(residual.shape, generator=generator) - grid.initial_material)
-    rays, lit = ray_bundle([camera()], FRAME), torch.as_tensor(lit_faces(DEFAULT_PALETTE))
+    rays, lit = ray_bundle([camera()], FRAME), lit_faces(DEFAULT_PALETTE)
     optimizer = torch.optim.Adam(grid.parameters(), lr=0.3)
     losses, distances, hill_pixels = [], [], torch.ones(())
     for _ in range(25):

@@ -12,7 +12,7 @@ from voxsds.captions.attributes import PROMPTS
 from voxsds.captions.styles import EVALUATOR
 from voxsds.grid.file import GridFile
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
-from voxsds.render.draw import draw_blocks
+from voxsds.render.draw import draw
 from voxsds.validate.evaluator import Evaluator, distractor_captions
 from voxsds.validate.held_out import Ring
 from voxsds.validate.run import Run
@@ -78,7 +78,8 @@ def run_to(prompt: str, after: np.ndarray, before: np.ndarray | None = None, **c
     first = world.blocks if before is None else before
     cameras = [orbit_pose(LAW, first.shape, world.frame, 32, 15.0 * i, 30.0, 1.4) for i in range(24)]
     images = {
-        step: draw_blocks(b, world.palette, world.frame, cameras[:1]) for step, b in ((0, first), (9, after))
+        step: draw(BlockMap(b, world.palette, world.frame), cameras[:1])
+        for step, b in ((0, first), (9, after))
     }
     before_and_after = (BlockMap(blocks, world.palette, world.frame, {}) for blocks in (first, after))
     trained = changes.pop("trained", None) or soft_as(after)

@@ -17,7 +17,7 @@ from voxsds.world.cameras import Frame, look_at
 from voxsds.world.field import solid_field
 from voxsds.world.palette import DEFAULT_PALETTE
 
-LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
+LIT = lit_faces(DEFAULT_PALETTE).float()
 WANTED = "what is wanted"
 TABLES = {  # the noise that teachers are trained by
     "diffusion": NoiseTable.ddpm(scaled_linear_alpha_bars()),

@@ -9,7 +9,7 @@ from voxsds.world.cameras import Frame, look_at
 from voxsds.world.field import Field
 from voxsds.world.palette import DEFAULT_PALETTE
 
-LIT = torch.as_tensor(lit_faces(DEFAULT_PALETTE))
+LIT = lit_faces(DEFAULT_PALETTE)
 SOLIDS = LIT.shape[0]
 SHAPE = (5, 4, 6)
 

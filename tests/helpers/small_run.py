@@ -5,7 +5,7 @@ import torch
 
 from voxsds.grid.file import GridFile
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
-from voxsds.render.draw import draw_blocks
+from voxsds.render.draw import draw
 from voxsds.validate.held_out import Ring
 from voxsds.validate.run import Effort, Facts, GradientTest, LogitGradients, ProbeMargin, Run
 from voxsds.validate.views import ValidateSettings
@@ -66,7 +66,5 @@ def small_run(prompt: str, before: np.ndarray, after: np.ndarray) -> Run:
     grid = DifferentiableVoxelGrid.from_blocks(after, materials, GridSettings((1, 2), 3.0, 4.0))
     temperatures = {"occupancy_temperature": 0.1, "material_temperature": 0.15}
     trained = GridFile(grid, DEFAULT_PALETTE, FRAME, torch.ones(SHAPE), temperatures)
-    tests = {
-        step: draw_blocks(b, DEFAULT_PALETTE, FRAME, dataset()[:3]) for step, b in ((0, before), (4, after))
-    }
+    tests = {step: draw(world(b), dataset()[:3]) for step, b in ((0, before), (4, after))}
     return Run(prompt, world(before), world(after), trained, dataset(), tests, GRADIENTS, GRADIENTS, FACTS)

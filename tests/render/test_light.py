@@ -10,7 +10,7 @@ def test_top_of_dirt_has_the_colour_computed_by_hand():
     expected = np.array([0.42, 0.32, 0.20]) * (
         0.55 * np.array([0.53, 0.81, 0.92]) + 0.798729 * np.array([1.0, 0.97, 0.9])
     )
-    assert lit_faces(DEFAULT_PALETTE)[DIRT - 1, 2] == pytest.approx(expected, abs=1e-6)
+    assert lit_faces(DEFAULT_PALETTE)[DIRT - 1, 2].numpy() == pytest.approx(expected, abs=1e-6)
 
 
 def test_bottom_sees_only_the_horizon_and_the_top_only_the_sky():
@@ -35,7 +35,7 @@ def test_row_i_is_material_i_plus_one_and_each_face_has_its_own_albedo():
     albedo[1] = np.eye(3) * 0.1  # top red, bottom green, side blue
     lit = lit_faces(Palette(("Air", "Probe"), albedo))
     assert lit.shape == (1, 6, 3)
-    assert (lit[0].argmax(axis=1) == [2, 2, 0, 1, 2, 2]).all()
+    assert lit[0].argmax(dim=1).tolist() == [2, 2, 0, 1, 2, 2]
 
 
 def test_custom_materials_follow_the_known_ones_unchanged():

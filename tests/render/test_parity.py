@@ -118,7 +118,7 @@ def shipped(number: int, kind: str, height: int) -> Scene:
         if kind == "hard"
         else dissolved(world.blocks, solids)
     )
-    return Scene(kind, field, torch.as_tensor(lit_faces(world.palette)), rays, threshold=0.05)
+    return Scene(kind, field, lit_faces(world.palette), rays, threshold=0.05)
 
 
 @pytest.mark.parametrize("kind", ["hard", "soft"])

@@ -48,7 +48,7 @@ def visible(blocks: np.ndarray) -> np.ndarray:
 
 
 def held_out(field) -> torch.Tensor:
-    lit = torch.as_tensor(lit_faces(DEFAULT_PALETTE), dtype=torch.float32)
+    lit = lit_faces(DEFAULT_PALETTE).float()
     return render(*field, lit, ray_bundle(HELD_OUT, FRAME)).rgba[:, :3]
 
 

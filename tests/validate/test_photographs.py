@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from tests.helpers.small_run import dataset, grassland, snow_with_post, world
-from voxsds.render.draw import PSNR_CEILING, draw_blocks
+from voxsds.render.draw import PSNR_CEILING, draw
 from voxsds.validate.photographs import MOST_VIEWS, Photograph, away_from_edges, chosen_views, compare
 from voxsds.world.palette import DIRT
 
 
 def photographs(blocks: np.ndarray) -> list[Photograph]:
     of = world(blocks)
-    images = draw_blocks(of.blocks, of.palette, of.frame, dataset())
+    images = draw(of, dataset())
     return [Photograph(camera, image) for camera, image in zip(dataset(), images, strict=True)]
 
 
@@ -51,7 +51,7 @@ def test_an_edge_that_is_off_by_a_pixel_counts_as_an_edge():
 def test_images_of_another_size_are_compared_at_that_size():
     views = [camera.resized(50, 50) for camera in dataset()[:2]]
     of = world(snow_with_post())
-    images = draw_blocks(of.blocks, of.palette, of.frame, views)
+    images = draw(of, views)
     taken = [Photograph(camera, image) for camera, image in zip(dataset()[:2], images, strict=True)]
     assert compare(of, taken).flat_psnr_db == PSNR_CEILING
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from voxsds.render.draw import render_blocks
+from voxsds.render.draw import draw
 from voxsds.render.rays import ray_bundle
 from voxsds.render.renderer import first_hit
 from voxsds.world.cameras import Camera, look_at
@@ -60,7 +60,7 @@ def capture(
     """
     cameras = orbit_cameras(world, settings.orbit, settings.size, law)
     cameras += walk_cameras(world, settings.walk, settings.size, law.fov_y_degrees)
-    images = render_blocks(world, cameras).movedim(1, -1).numpy()
+    images = draw(world, cameras).movedim(1, -1).numpy()
     write_dataset(folder, cameras, list(images), capture_id=name)
     return cameras
 

@@ -157,7 +157,7 @@ def try_backend(name: str, device: torch.device) -> Backend:
     blocks = np.zeros((4, 4, 4), np.int64)
     blocks[1:3, 1:3, 1:3] = STONE
     opacity, material = (part.to(device) for part in solid_field(blocks, len(DEFAULT_PALETTE) - 1))
-    frame, lit = Frame((2.0, 2.0)), torch.as_tensor(lit_faces(DEFAULT_PALETTE))
+    frame, lit = Frame((2.0, 2.0)), lit_faces(DEFAULT_PALETTE)
     rays = ray_bundle([orbit_pose(LOOK, (4, 4, 4), frame, 64, 30.0, 30.0, 1.45)], frame, device=device)
     seconds = []
     for _ in range(2):  # the first compiles

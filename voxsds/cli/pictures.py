@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from voxsds.files.disk import atomic_path, write_image
-from voxsds.render.draw import render_blocks
+from voxsds.render.draw import draw
 from voxsds.world.cameras import Camera
 from voxsds.world.maps import BlockMap
 from voxsds.world.poses import PoseLaw, farther, orbit_pose
@@ -62,7 +62,7 @@ def _turn(
 
 
 def _drawn(world: BlockMap, cameras: list[Camera]) -> UInt8[np.ndarray, "frames height width 3"]:
-    images = render_blocks(world, cameras).movedim(1, -1).numpy()
+    images = draw(world, cameras).movedim(1, -1).numpy()
     return np.round(255 * images).astype(np.uint8)
 
 

@@ -74,7 +74,7 @@ def view_of(palette: Palette, frame: Frame, camera: Camera, settings: GradcheckS
     width = max(1, round(settings.image_size * camera.width / camera.height))
     rays = ray_bundle([camera.resized(width, settings.image_size)], frame, torch.float64)
     target = torch.tensor(settings.target, dtype=torch.float64)
-    return View(rays, torch.as_tensor(lit_faces(palette)), target, settings.threshold, settings.backend)
+    return View(rays, lit_faces(palette), target, settings.threshold, settings.backend)
 
 
 def gradient_test(

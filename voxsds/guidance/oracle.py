@@ -156,7 +156,7 @@ def load(
 ) -> OracleTeacher:
     """An oracle that knows nothing but the world of the map, whatever the prompt."""
     target = read_map(Path(model.map))
-    lit = torch.as_tensor(lit_faces(target.palette), dtype=torch.float32, device=device)
+    lit = lit_faces(target.palette).to(device, torch.float32)
     return OracleTeacher({NOTHING: [target.blocks]}, lit, ask.resolution)
 
 

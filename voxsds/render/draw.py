@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 from torch import Tensor
 
 from voxsds.render.light import lit_faces
@@ -19,19 +19,24 @@ from voxsds.world.palette import Palette
 Images = Float[Tensor, "views 3 height width"]  # 0..1
 
 
-def draw(field: Field, palette: Palette, frame: Frame, cameras: Sequence[Camera]) -> Images:
-    """The field as the cameras see it."""
-    lit = torch.as_tensor(lit_faces(palette)).to(field.opacity)
-    rays = ray_bundle(cameras, frame, dtype=field.opacity.dtype)
-    with torch.no_grad():
-        return render(field.opacity, field.material, lit, rays).rgba[:, :3]
+class Placed(NamedTuple):
+    """A field with what else a picture of it depends on."""
+
+    field: Field
+    palette: Palette
+    frame: Frame
 
 
-def draw_blocks(
-    blocks: Integer[np.ndarray, "X Y Z"], palette: Palette, frame: Frame, cameras: Sequence[Camera]
+@torch.no_grad()
+def draw(
+    world: BlockMap | Placed,
+    cameras: Sequence[Camera],  # all of one image size
+    backend: str = "auto",
 ) -> Images:
-    """An opaque world as the cameras see it."""
-    return draw(solid_field(blocks, len(palette) - 1), palette, frame, cameras)
+    """The field, or the opaque blocks of the world, as the cameras see it."""
+    field = world.field if isinstance(world, Placed) else solid_field(world.blocks, len(world.palette) - 1)
+    rays = ray_bundle(cameras, world.frame, field.opacity.dtype, field.opacity.device)
+    return render(*field, lit_faces(world.palette), rays, backend=backend).rgba[:, :3]
 
 
 PSNR_CEILING = 100.0  # decibels; what equal images are given, since JSON knows no infinity
@@ -44,15 +49,3 @@ def psnr(image: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> flo
     """
     error = (image.double() - target.double()).square().mean().item()
     return min(PSNR_CEILING, -10 * math.log10(error)) if error > 0 else PSNR_CEILING
-
-
-def render_blocks(
-    block_map: BlockMap,
-    cameras: Sequence[Camera],  # all of one image size
-    backend: str = "auto",
-) -> Float[Tensor, "B 3 H W"]:
-    """The opaque world as the cameras see it."""
-    field = solid_field(block_map.blocks, len(block_map.palette) - 1)
-    lit = torch.as_tensor(lit_faces(block_map.palette))
-    rays = ray_bundle(cameras, block_map.frame)
-    return render(*field, lit, rays, backend=backend).rgba[:, :3]

@@ -8,7 +8,9 @@ The engine's formula, with n the face normal and s the unit vector towards the s
 """
 
 import numpy as np
+import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from voxsds.world.palette import FACE_NORMALS, FACE_SLOT, Palette
 
@@ -26,11 +28,11 @@ def irradiance(normals: Float[np.ndarray, "faces 3"]) -> Float[np.ndarray, "face
     return ambient + np.maximum(normals @ -SUN_DIRECTION, 0.0)[:, None] * SUN
 
 
-def lit_faces(palette: Palette) -> Float[np.ndarray, "solids 6 3"]:
-    """Lit colour, 0..1, of each face of each solid material; row i is material i + 1 (no air).
+def lit_faces(palette: Palette) -> Float[Tensor, "solids 6 3"]:
+    """Lit colour, 0..1, of each face of each solid material; row i is material i + 1 (no air). float64.
 
     Clamped per material, before any mixing by probability: an unclamped snow top is 1.2, which
     no image shows, so mixtures would learn to dirty the snow; a clamp after mixing stops gradients.
     """
     albedo = palette.albedo[1:, FACE_SLOT]
-    return np.minimum(1.0, albedo * irradiance(FACE_NORMALS))
+    return torch.from_numpy(np.minimum(1.0, albedo * irradiance(FACE_NORMALS)))

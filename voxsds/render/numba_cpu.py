@@ -125,7 +125,9 @@ def first_hit(
 
 def problem(device: torch.device) -> str | None:
     """Why grids on `device` cannot be drawn, and what to do; None where they can."""
-    return None if device.type == "cpu" else f"is for the CPU, the grid is on {device}; use 'auto'"
+    if device.type == "cpu":
+        return None
+    return f"renderer backend 'numba' is for the CPU, the grid is on {device}; use 'auto'"
 
 
 def bytes(

@@ -200,10 +200,13 @@ def problem(device: torch.device) -> str | None:
     """Why grids on `device` cannot be drawn, and what to do; None where they can."""
     if not importlib.util.find_spec("nvdiffrast"):
         return (
-            "needs the package nvdiffrast (for research and evaluation only): pip install"
-            " --no-build-isolation git+https://github.com/NVlabs/nvdiffrast@v0.4.0; or use 'auto'"
+            "renderer backend 'nvdiffrast' needs the package nvdiffrast (for research and evaluation only):"
+            " pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast@v0.4.0;"
+            " or use 'auto'"
         )
-    return None if device.type == "cuda" else f"is for CUDA, the grid is on {device}; use 'auto'"
+    if device.type == "cuda":
+        return None
+    return f"renderer backend 'nvdiffrast' is for CUDA, the grid is on {device}; use 'auto'"
 
 
 def bytes(

@@ -54,7 +54,7 @@ class Backend(Protocol):
         ...
 
     def problem(self, device: torch.device) -> str | None:
-        """Why it cannot draw grids on `device`, and what to do; None where it can."""
+        """An error's line: why it cannot draw grids on `device`, and what to do; None where it can."""
         ...
 
     def bytes(self, shape: Sequence[int], pixels: int) -> int:
@@ -87,7 +87,7 @@ def choose_backend(backend: str, device: torch.device) -> str:
         fastest = "numba" if device.type == "cpu" else "triton"
         return fastest if backend_of(fastest).problem(device) is None else "reference"
     if problem := backend_of(backend).problem(device):
-        raise ValueError(f"renderer backend '{backend}' {problem}")
+        raise ValueError(problem)
     return backend
 
 

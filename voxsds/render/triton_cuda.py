@@ -116,16 +116,15 @@ class _Composite(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, *cotangents):
-        rays, threshold, stop = ctx.knobs
         opacity, faces, background, eyes, bases = ctx.saved_tensors
+        rays, threshold, stop = ctx.knobs
         scene = _Scene(opacity, faces, background, eyes, bases, threshold, stop)
         fixed = torch.are_deterministic_algorithms_enabled()
-        cotangent, sizes = cotangents[0].contiguous(), _sizes(scene.opacity, rays)
+        cotangent, sizes = cotangents[0].contiguous(), _sizes(opacity, rays)
         sums = tuple(
-            torch.zeros_like(part, dtype=torch.int64 if fixed else None)
-            for part in (scene.opacity, scene.faces)
+            torch.zeros_like(part, dtype=torch.int64 if fixed else None) for part in (opacity, faces)
         )
-        with torch.cuda.device_of(scene.opacity):
+        with torch.cuda.device_of(opacity):
             scale, unit = _fixed_point(scene, cotangent) if fixed else (cotangent, cotangent)
             _kernels().backward[_over_tiles(rays)](
                 *scene, cotangent, scale, *sums, *sizes, FIXED=fixed, **_TILE
@@ -168,11 +167,14 @@ def problem(device: torch.device) -> str | None:
     Triton's interpreter draws those on the CPU too, slowly.
     """
     if not importlib.util.find_spec("triton"):
-        return "needs the package triton, which comes with torch for CUDA on Linux; use 'auto'"
+        return (
+            "renderer backend 'triton' needs the package triton, which comes with torch for CUDA on Linux;"
+            " use 'auto'"
+        )
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return (
-            f"is for CUDA, the grid is on {device}; use 'auto', or set TRITON_INTERPRET=1 to test the kernels"
-            " on the CPU"
+            f"renderer backend 'triton' is for CUDA, the grid is on {device}; use 'auto', or set"
+            " TRITON_INTERPRET=1 to test the kernels on the CPU"
         )
     return None
 

@@ -1,16 +1,18 @@
 """Memory that a training takes, counted before it starts, so that what does not fit is said at once.
 
-Counted is what is alive at the worst moment of a step, the renderer's backward. In numbers a voxel, for M
-materials (air counted), S = M - 1, and f = 1 + 1/8 + 1/64 for the levels 1, 2 and 4:
+Counted is what is alive at the worst moment of a step, some way back through the renderer. In numbers a
+voxel, for M materials (air counted), S = M - 1, and f = 1 + 1/8 + 1/64 for the levels 1, 2 and 4:
 
-    grid and Adam         (1 + M)(1 + 3 f) + 1      initial logits; residuals and Adam's two means; reach
-    field and penalties   M + 4 S + 5               what autograd keeps of logits, shares and entropy; reach
-                          3 (S + 2), with 3 M       for patchwork, with its limit
-    renderer              what the backend says     37 for Triton, 94 for numba, whatever M is;
-                          or 19 + S                 gradients of faces, opacity and shares, if that is more
+    grid and Adam         (1 + M)(1 + 3 f) + 1    initial logits; residuals and Adam's two means; reach
+    field and penalties   M + 4 S + 5             what autograd keeps of logits, shares and entropy; reach
+                          2 M                     for patchwork's limit
+    renderer              the largest of
+                          18 + 3 (S + 2)          colours of the faces; neighbours, where patchwork counts
+                          37, or 94               going back through Triton, or numba
+                          19 + S                  gradients of faces and opacity, then of shares
 
 and besides, the images, the teacher's weights, and what it keeps of every pixel. With eight materials and
-Triton that is 41 + 68 + 37 numbers, 146 x 4 bytes a voxel: 4.9 GB for 256 x 128 x 256.
+Triton that is 41 + 41 + 37 numbers, 119 x 4 bytes a voxel: 4 GB for 256 x 128 x 256.
 """
 
 import math
@@ -74,10 +76,10 @@ class Load:
         voxels, solids = math.prod(self.shape), self.materials - 1
         residuals = sum(math.prod(-(-side // k) for side in self.shape) for k in self.levels)
         pixels = self.views * self.resolution**2
-        neighbours = self.patchwork * 3 * (solids + 2 + self.limited * self.materials)
+        limit = self.limited * 2 * self.materials
         return {
             "grid and Adam": NUMBER * ((1 + self.materials) * (voxels + 3 * residuals) + voxels),
-            "field and penalties": NUMBER * voxels * (self.materials + 4 * solids + 5 + neighbours),
+            "field and penalties": NUMBER * voxels * (self.materials + 4 * solids + 5 + limit),
             f"renderer ({self.backend})": self._renderer(voxels, solids, pixels),
             "images": NUMBER * PIXEL * pixels,
             "teacher": self._teacher(pixels),
@@ -88,8 +90,10 @@ class Load:
         return sum(self.parts.values())
 
     def _renderer(self, voxels: int, solids: int, pixels: int) -> int:
-        """While the backend goes backward; or after it, when the faces' gradients become the materials'."""
-        return max(backend_of(self.backend).bytes(self.shape, pixels), NUMBER * voxels * (19 + solids))
+        """Before it goes backward, while it does, and when the faces' gradients become the materials'."""
+        before = 18 + self.patchwork * 3 * (solids + 2)
+        backward = backend_of(self.backend).bytes(self.shape, pixels)
+        return max(NUMBER * voxels * max(before, 19 + solids), backward)
 
     def _teacher(self, pixels: int) -> int:
         """0 where it is not here yet: its size is known when it has been downloaded."""

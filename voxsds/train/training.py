@@ -93,7 +93,7 @@ class Training:
         self.camera_draws = np.random.default_rng([recipe.seed, 0])
         size = self.critic.resolution
         self.source = ViewSource(recipe.cameras, recipe.poses, scene.cameras, grid.shape, scene.frame, size)
-        lit = torch.as_tensor(lit_faces(scene.palette)).to(grid.initial_occupancy)
+        lit = lit_faces(scene.palette).to(grid.initial_occupancy)
         self.drawing = Drawing(lit, scene.frame, recipe.render)
         self.probe_rays = self.drawing.rays(self.source.spread(PROBE_VIEWS))
         self.begun = self._probe()  # of the input map

@@ -11,7 +11,7 @@ from torch import Tensor
 from voxsds.blocks.counts import EditCounts, count_edits, kept_share, material_counts, shares
 from voxsds.blocks.neighbours import floating
 from voxsds.blocks.surface import speckle_share, visible
-from voxsds.render.draw import draw, psnr
+from voxsds.render.draw import Placed, draw, psnr
 from voxsds.validate.photographs import Agreement, compare
 from voxsds.validate.run import Effort, GradientTest, ProbeMargin, Run, soft_field
 from voxsds.validate.symptoms import Symptoms, symptoms
@@ -133,7 +133,7 @@ def measure(run: Run, seen: HeldOut) -> Figures:
 
 def _quality(run: Run, seen: HeldOut, soft: Field) -> Quality:
     before, after, trained = run.before.blocks, run.after.blocks, run.trained
-    soft_images = draw(soft, trained.palette, trained.frame, seen.cameras)
+    soft_images = draw(Placed(soft, trained.palette, trained.frame), seen.cameras)
     return Quality(
         r_precision=BeforeAfter(seen.before.r_precision, seen.after.r_precision),
         score=BeforeAfter(seen.before.score, seen.after.score),

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from voxsds.render.draw import Images, draw_blocks, psnr
+from voxsds.render.draw import Images, draw, psnr
 from voxsds.world.cameras import Camera
 from voxsds.world.maps import BlockMap
 
@@ -55,7 +55,7 @@ def compare(world: BlockMap, photographs: Sequence[Photograph]) -> Agreement:
     for photograph in photographs:
         height, width = photograph.image.shape[1:]
         camera = photograph.camera.resized(width, height)
-        drawn = draw_blocks(world.blocks, world.palette, world.frame, [camera])
+        drawn = draw(world, [camera])
         flats.append(away_from_edges(drawn)[0].flatten())
         ours.append(drawn[0].flatten(1))
         theirs.append(photograph.image.to(drawn).flatten(1))

@@ -7,7 +7,7 @@ import torch
 
 from voxsds.blocks.limits import Limits
 from voxsds.grid.file import GridFile
-from voxsds.render.draw import Images, draw
+from voxsds.render.draw import Images, Placed, draw
 from voxsds.validate.photographs import Photograph
 from voxsds.validate.symptoms import Blocks
 from voxsds.world.cameras import Camera
@@ -90,4 +90,4 @@ def soft_field(trained: GridFile) -> Field:
 @torch.no_grad()
 def soft_images(trained: GridFile, cameras: Sequence[Camera]) -> Images:
     """Images of the trained grid, soft as its last step drew it, from these cameras."""
-    return draw(soft_field(trained), trained.palette, trained.frame, cameras)
+    return draw(Placed(soft_field(trained), trained.palette, trained.frame), cameras)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from voxsds.blocks.counts import CHANGES, changes
-from voxsds.render.draw import Images, draw_blocks
+from voxsds.render.draw import Images, draw
 from voxsds.validate.evaluator import Evaluator, retrieved
 from voxsds.validate.held_out import Ring, azimuth, held_out_cameras
 from voxsds.validate.run import Run
@@ -80,7 +80,7 @@ class HeldOut:
 
     def score_blocks(self, blocks: Blocks, world: BlockMap) -> Scores:
         """Scores of `blocks` in the place of those of `world`."""
-        images = draw_blocks(blocks, world.palette, world.frame, self.cameras)
+        images = draw(BlockMap(blocks, world.palette, world.frame), self.cameras)
         return Scores(self.evaluator.scores(images, self.texts))
 
 
@@ -93,7 +93,7 @@ def look(
         settings.ring, law, before.blocks.shape, before.frame, settings.image_size, run.dataset
     )
     texts = (run.prompt, *distractors)
-    first, last = (draw_blocks(w.blocks, w.palette, w.frame, cameras) for w in (before, after))
+    first, last = (draw(w, cameras) for w in (before, after))
     scores = (Scores(evaluator.scores(images, texts)) for images in (first, last))
     return HeldOut(cameras, texts, evaluator, last, *scores)
 
@@ -118,9 +118,9 @@ def pictured(run: Run, seen: HeldOut, settings: ValidateSettings) -> tuple[View,
     large = [seen.cameras[i].resized(size, size) for i in chosen]
     before, after = run.before, run.after
     pictures = zip(
-        draw_blocks(before.blocks, before.palette, before.frame, large),
-        draw_blocks(after.blocks, after.palette, after.frame, large),
-        draw_blocks(changes(before.blocks, after.blocks), CHANGES, after.frame, large),
+        draw(before, large),
+        draw(after, large),
+        draw(BlockMap(changes(before.blocks, after.blocks), CHANGES, after.frame), large),
         strict=True,
     )
     return tuple(

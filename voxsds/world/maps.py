@@ -36,7 +36,7 @@ class BlockMap:
     blocks: Integer[np.ndarray, "X Y Z"]  # material index into `palette`, 0 = air
     palette: Palette
     frame: Frame
-    extra: dict[str, Any]  # the file's other keys, as they were
+    extra: dict[str, Any] = field(default_factory=dict)  # the file's other keys, as they were
     block_extra: dict[Position, dict[str, Any]] = field(default_factory=dict)  # other keys of single blocks
 
 
