@@ -111,12 +111,10 @@ def baselines(runs: pd.DataFrame, trained: Mapping[str, pd.DataFrame]) -> Figure
     these.
     """
     done = runs[runs["failed"].isna()]
-    found: Figures = {
-        name: _known(
-            {"r_precision": pd.Series([edit["r_precision"] for edit in done[name]], dtype=float).mean()}
-        )
-        for name in ("no_edit", "random_edit")
-    }
+    found: Figures = {}
+    for name in ("no_edit", "random_edit"):
+        hits = [edit["r_precision"] for edit in done[name]]
+        found[name] = {"r_precision": mean(hits) if hits else None}
     for name, others in trained.items():
         here = on_cases_of(others, runs)["r_precision"].mean()
         found[name] = {**summary(others), **_known({"r_precision_here": here})}

@@ -76,6 +76,11 @@ def test_before_a_run_there_is_nothing_and_the_page_says_so(tmp_path, server):
     assert b"Nothing is running yet" in get(server, "/now")
 
 
+def test_the_page_brings_its_style_and_its_script(server):
+    page = get(server, "/").decode()
+    assert "<style>" in page and ".chart" in page and 'fetch("/now")' in page
+
+
 def test_a_run_that_begins_has_no_times_yet(log, tmp_path, server):
     progress = read_progress(tmp_path)
     assert (progress.done, progress.step_seconds, progress.seconds_left) == (0, None, None)

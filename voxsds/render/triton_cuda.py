@@ -117,7 +117,8 @@ class _Composite(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, *cotangents):
         rays, threshold, stop = ctx.knobs
-        scene = _Scene(*ctx.saved_tensors, threshold, stop)
+        opacity, faces, background, eyes, bases = ctx.saved_tensors
+        scene = _Scene(opacity, faces, background, eyes, bases, threshold, stop)
         fixed = torch.are_deterministic_algorithms_enabled()
         cotangent, sizes = cotangents[0].contiguous(), _sizes(scene.opacity, rays)
         sums = tuple(

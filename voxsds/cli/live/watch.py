@@ -7,6 +7,7 @@ import base64
 import hashlib
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
@@ -17,6 +18,7 @@ from voxsds.report.charts import charts
 from voxsds.report.gather import NAME
 
 FOLDER = Path(__file__).parent
+STYLE = files("voxsds.report") / "page.css"  # that of the report
 HOST = "127.0.0.1"
 REFRESH = """
 const main = document.querySelector("main");
@@ -70,7 +72,7 @@ def _shown(progress: Progress) -> list[tuple[str, list[str]]]:
 
 def page_html() -> str:
     """The page around it."""
-    style = Markup((FOLDER / "page.css").read_text(encoding="utf-8"))
+    style = Markup(STYLE.read_text(encoding="utf-8"))
     return _template("watch.html.j2").render(style=style, script=Markup(REFRESH))
 
 
