@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.helpers.oracles import LIT, TABLES, latents_of, normal, oracle, views, world
+from tests.helpers.oracles import DIFFUSION, LIT, SHIFTED, TABLES, latents_of, normal, oracle, views, world
 from tests.helpers.teachers import ASK
 from voxsds.guidance.distill import distill
 from voxsds.guidance.noise import NoiseTable, noise_latents
@@ -53,9 +53,21 @@ def test_the_gradient_is_the_weighted_difference_of_guided_prediction_and_noise(
     a, s = amplitudes(table, t)
     against, towards = teacher.predict(question, a * latents + s * noise, t, rays)
     guided = against + 2.0 * (towards - against)
-    expected = a * s * (guided - noise) / latents.numel()
+    expected = a * s / (a**2 + s**2) * (guided - noise) / latents.numel()
     torch.testing.assert_close(said.gradient, expected, rtol=1e-4, atol=1e-8)
     assert said.gradient.abs().max() > 0
+
+
+@pytest.mark.parametrize("kind", ["as", "s2", "one"])
+@pytest.mark.parametrize("method", ["sds", "jump"])
+def test_a_flow_says_what_diffusion_says_at_the_same_signal_to_noise(method, kind):
+    knobs = replace(SDS, method=method, weight=kind)
+    expected, found = (
+        distill(*oracle([TARGET], [START], noise=table), *asked_about(), knobs, 0)
+        for table in (DIFFUSION, SHIFTED)
+    )
+    torch.testing.assert_close(found.gradient, expected.gradient, rtol=1e-3, atol=1e-7)
+    torch.testing.assert_close(found.clean, expected.clean, rtol=1e-3, atol=1e-4)
 
 
 def test_a_text_against_the_prompt_is_led_away_from(table):
@@ -79,7 +91,7 @@ def test_a_jump_pulls_to_where_the_teacher_s_steps_end(table):
     clean = denoise(teacher, question, noisy, jump_schedule(t, None), rays, 2.0, False)
     torch.testing.assert_close(said.clean, clean, rtol=1e-4, atol=1e-5)
     a, s = amplitudes(table, t)
-    expected = a * s * (a / s) * (latents - clean) / latents.numel()
+    expected = a**2 / (a**2 + s**2) * (latents - clean) / latents.numel()
     torch.testing.assert_close(said.gradient, expected, rtol=1e-4, atol=1e-8)
 
 

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.oracles import DIFFUSION
 from voxsds.guidance.noise import Level, clean_estimate
 from voxsds.guidance.sampling import trailing_timesteps
 from voxsds.guidance.sds import (
@@ -50,7 +51,15 @@ def test_guidance_0_is_against_the_prompt_and_1_towards_it_exactly(seed):
 @pytest.mark.parametrize("a, s", [(0.6, 0.8), (0.25, 0.75)])
 def test_weights_at_a_known_noise_level(a, s):
     values = {kind: weight(kind, level_of(a, s)).item() for kind in ("as", "s2", "one")}
-    assert values == pytest.approx({"as": a * s, "s2": s**2, "one": 1.0})
+    total = a**2 + s**2  # 1 of diffusion
+    assert values == pytest.approx({"as": a * s / total, "s2": s**2 / total, "one": 1.0})
+
+
+def test_weights_of_diffusion_are_divided_by_exactly_one():
+    """Rounded to single precision, abar and 1 - abar add up to 1 at every timestep."""
+    level = DIFFUSION.at(torch.arange(len(DIFFUSION)), torch.ones(1))
+    assert torch.equal(weight("as", level), (DIFFUSION.signal * DIFFUSION.noise).sqrt())
+    assert torch.equal(weight("s2", level), DIFFUSION.noise)
 
 
 def test_sds_gradient_of_one_wrong_latent():

@@ -19,10 +19,13 @@ from voxsds.world.palette import DEFAULT_PALETTE
 
 LIT = lit_faces(DEFAULT_PALETTE).float()
 WANTED = "what is wanted"
+DIFFUSION = NoiseTable.ddpm(scaled_linear_alpha_bars())
 TABLES = {  # the noise that teachers are trained by
-    "diffusion": NoiseTable.ddpm(scaled_linear_alpha_bars()),
+    "diffusion": DIFFUSION,
     "flow": NoiseTable.flow(even_times()),
 }
+# A flow of SDXL's signal to noise at each timestep, as flows for large images are shifted to more noise.
+SHIFTED = NoiseTable.flow(DIFFUSION.noise.sqrt() / (DIFFUSION.signal.sqrt() + DIFFUSION.noise.sqrt()))
 
 
 def oracle(

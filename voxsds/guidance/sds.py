@@ -25,13 +25,14 @@ def weight(kind: WeightKind, level: Level) -> Float[Tensor, " views"]:
     """w(t) of every view: "as" = a s, "s2" = s^2 (DreamFusion, arXiv 2209.14988), "one" = 1.
 
     "as" is small where the picture is pure noise and where it has none; s^2 is largest at pure
-    noise, whose gradient says least. At a = 0.6 and s = 0.8: 0.48, 0.64 and 1.
+    noise, whose gradient says least. At a = 0.6 and s = 0.8: 0.48, 0.64 and 1. Both are shares of
+    a^2 + s^2, which is 1 of diffusion: what counts is the signal to noise, in a flow as well.
     """
     match kind:
         case "as":
-            return (level.signal * level.noise).sqrt()
+            return (level.signal * level.noise).sqrt() / (level.signal + level.noise)
         case "s2":
-            return level.noise
+            return level.noise / (level.signal + level.noise)
         case "one":
             return torch.ones_like(level.noise)
         case _:
