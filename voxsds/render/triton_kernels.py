@@ -183,8 +183,8 @@ def backward(
     while any_of(index >= 0):
         there = index >= 0
         a = _drawn(opacity, place[3], there, threshold)
-        row = _row(line, place)
-        here = tl.sum(_seen(faces, row, there) * cotangent, axis=1)
+        side = _row(line, place)
+        here = tl.sum(_seen(faces, side, there) * cotangent, axis=1)
         passed = 1.0 - a
         transmittance /= tl.where(index < last, passed, 1.0)
         arriving = tl.where(index > last, 0.0, transmittance)
@@ -197,7 +197,7 @@ def backward(
         lighted = there & (index <= last)
         tl.atomic_add(by_opacity + place[3], to_opacity, mask=lighted, sem="relaxed")
         colored = lighted[:, None] & (channel < 3)
-        tl.atomic_add(by_faces + row[:, None] * 3 + channel, to_color, mask=colored, sem="relaxed")
+        tl.atomic_add(by_faces + side[:, None] * 3 + channel, to_color, mask=colored, sem="relaxed")
         behind = a.to(kind) * here + passed.to(kind) * behind
         place = retreat(line, place, first)
         index -= 1
