@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from teacher.worlds.materials import ENGINE, GRASS
 from tests.helpers.edit import LAW, SHAPE, recipe, terrain
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.noise import NoiseTable, scaled_linear_alpha_bars
@@ -18,7 +19,6 @@ from voxsds.guidance.teacher import Needs, Prediction, Question
 from voxsds.train.memory import Load
 from voxsds.train.training import Scene, Training
 from voxsds.world.cameras import Frame
-from voxsds.world.palette import DEFAULT_PALETTE, GRASS
 from voxsds.world.poses import orbit_pose
 
 
@@ -52,7 +52,7 @@ def run(
 ) -> Training:
     frame = Frame((shape[0] / 2, shape[2] / 2))
     knobs = GridSettings((1, 2, 4), 3.0, 4.0)
-    grid = DifferentiableVoxelGrid.from_blocks(terrain(GRASS, shape), len(DEFAULT_PALETTE), knobs)
+    grid = DifferentiableVoxelGrid.from_blocks(terrain(GRASS, shape), len(ENGINE), knobs)
     rules = recipe(views=views)
     weight, limit = PATCHWORK[patchwork]
     penalties = dataclasses.replace(rules.train.penalties, patchwork=weight)
@@ -60,7 +60,7 @@ def run(
     rules = dataclasses.replace(rules, train=train, render=dataclasses.replace(rules.render, backend=backend))
     cameras = [orbit_pose(LAW, shape, frame, pixels, 30.0 * i, 30.0, 1.35) for i in range(12)]
     nobody = Nobody(pixels)
-    return Training(grid, Scene(DEFAULT_PALETTE, frame, cameras), nobody, nobody.read("", None), rules)
+    return Training(grid, Scene(ENGINE, frame, cameras), nobody, nobody.read("", None), rules)
 
 
 def memory(name: str) -> int:
@@ -80,7 +80,7 @@ def main() -> None:
     for _ in range(2):
         training.advance()
     nothing = pixels, Needs((), weights=0, pixel=0, loading=0)
-    size = (x, y, z), len(DEFAULT_PALETTE), (1, 2, 4)
+    size = (x, y, z), len(ENGINE), (1, 2, 4)
     load = Load(*size, backend, views, *nothing, patchwork != "none", patchwork == "limited")
     print(json.dumps({"measured": memory("VmHWM") - before, "estimated": load.total}))
 

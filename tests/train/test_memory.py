@@ -12,6 +12,7 @@ import torch
 
 from stages import init_grid
 from stages import train as train_stage
+from teacher.worlds.materials import ENGINE
 from tests.helpers.edit import SHAPE, house_on_grass
 from tests.helpers.teachers import teacher_settings
 from tests.helpers.workspace import ROOT, make_workspace, params
@@ -22,7 +23,6 @@ from voxsds.guidance.load import family
 from voxsds.guidance.sdxl.teacher import SdxlTeacher
 from voxsds.guidance.teacher import Needs
 from voxsds.train.memory import Load
-from voxsds.world.palette import DEFAULT_PALETTE
 
 pytest_plugins = ["tests.helpers.pipelines"]
 NOTHING = Needs((), weights=0, pixel=0, loading=0)
@@ -91,7 +91,7 @@ def test_pixels_take_what_the_encoder_keeps_of_them(folder, teacher: SdxlTeacher
 
 def test_grid_and_adam_take_what_their_tensors_take():
     blocks, knobs = house_on_grass(), GridSettings((1, 2, 4), 3.0, 4.0)
-    grid = DifferentiableVoxelGrid.from_blocks(blocks, len(DEFAULT_PALETTE), knobs)
+    grid = DifferentiableVoxelGrid.from_blocks(blocks, len(ENGINE), knobs)
     optimizer = torch.optim.Adam(grid.parameters())
     sum(p.sum() for p in grid.parameters()).backward()
     optimizer.step()
@@ -137,8 +137,8 @@ def test_deterministic_gradients_take_more():
 
 def test_a_grid_on_disk_is_outlined_without_being_read(tmp_path):
     grid = DifferentiableVoxelGrid.from_blocks(house_on_grass(), 8, GridSettings((1, 2), 3.0, 4.0))
-    frame = init_grid.read_map(ROOT / "maps/1/map.json").frame
-    write_grid(tmp_path, GridFile(grid, DEFAULT_PALETTE, frame, torch.zeros(SHAPE)))
+    frame = init_grid.read_map(ROOT / "maps/1/map.json", ENGINE).frame
+    write_grid(tmp_path, GridFile(grid, ENGINE, frame, torch.zeros(SHAPE)))
     outline = read_outline(tmp_path)
     assert (outline.shape, outline.materials, outline.levels) == (SHAPE, 8, (1, 2))
     (tmp_path / "grid.safetensors").write_bytes(b"half")
