@@ -37,11 +37,14 @@ def load(shape=(256, 128, 256), backend: str = "triton", views: int = 2, needs: 
 @pytest.mark.parametrize(
     "step",
     [
-        "64 48 64 2 64 numba none",
-        "64 48 64 2 64 numba plain",
-        "64 48 64 2 64 numba limited",
-        "48 32 48 1 64 reference none",
-        "48 32 48 1 64 reference plain",
+        "64 48 64 2 64 numba none 7",
+        "64 48 64 2 64 numba plain 7",
+        "64 48 64 2 64 numba limited 7",
+        "48 32 48 1 64 reference none 7",
+        "48 32 48 1 64 reference plain 7",
+        "32 24 32 1 64 numba none 256",
+        "32 24 32 1 64 numba plain 256",
+        "32 24 32 1 64 numba limited 256",
     ],
 )
 def test_a_step_takes_the_memory_that_was_estimated(step):
@@ -50,7 +53,7 @@ def test_a_step_takes_the_memory_that_was_estimated(step):
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
     said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     found = json.loads(said.stdout)
-    # Measured / estimated on x86-64: 0.99, 0.99, 0.99, 1.02, 1.02.
+    # Measured / estimated on x86-64: 0.99, 0.99, 0.99, 1.02, 1.02, 1.01, 0.99, 1.00.
     assert 0.85 < found["measured"] / found["estimated"] < 1.15
 
 
@@ -103,7 +106,7 @@ def test_grid_and_adam_take_what_their_tensors_take():
 
 def test_256_x_128_x_256_fits_an_h100_and_no_small_card():
     large = load(needs=Needs((), weights=5_300_000_000, pixel=6700, loading=0))
-    assert 3.9e9 < load().total < 4.2e9
+    assert 3.9e9 < load().total < 4.2e9 < dataclasses.replace(load(), patchwork=True).total < 5.1e9
     large.require(80_000_000_000, "cuda:0")
     with pytest.raises(ValueError, match=r"training 256 x 128 x 256 voxels takes about 12\.\d GB"):
         large.require(12_000_000_000, "cuda:0")
