@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := $(CURDIR)/.venv/bin
 STAMP := .venv/.installed
-LINTED := voxsds stages teacher scripts benchmarks tests
+LINTED := voxsds stages teacher scripts benchmarks examples tests
 # DVC runs the `python` that it finds on PATH.
 export PATH := $(BIN):$(PATH)
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
