@@ -16,8 +16,9 @@ from voxsds.world.cameras import Frame
 from voxsds.world.maps import MAX_SIDE, MAX_VOXELS, BlockMap, read_map, write_map
 from voxsds.world.palette import AIR, TOP, Palette
 
-READ = (".schem", ".litematic", ".nbt", ".vox", ".json")
-WRITTEN = (".schem", ".litematic", ".nbt", ".vox", ".glb", ".json")
+FORMATS = (".schem", ".litematic", ".nbt", ".vox")  # of other programs, each a case of `format_of`
+READ = (*FORMATS, ".json")
+WRITTEN = (*FORMATS, ".glb", ".json")
 
 
 class Match(NamedTuple):
@@ -91,10 +92,11 @@ def export_world(
             return Exported((path,), ())
         case ".vox":
             return Exported(tuple(vox.write(path, _coloured(world))), ())
-        case ".schem" | ".litematic" | ".nbt":
+        case ".schem":
             build, matches = _as_states(world, mapping)
-            if path.suffix.lower() == ".schem":
-                return Exported(tuple(sponge.write(path, build, sponge_version)), matches)
+            return Exported(tuple(sponge.write(path, build, sponge_version)), matches)
+        case suffix if suffix in FORMATS:
+            build, matches = _as_states(world, mapping)
             return Exported(tuple(format_of(path).write(path, build)), matches)
     raise ValueError(f"{path}: worlds are written as {', '.join(WRITTEN)}; choose one of these")
 
