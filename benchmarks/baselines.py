@@ -104,7 +104,7 @@ class FreeColourGrid(DifferentiableVoxelGrid):
             "occupancy_mean": occupancy.mean().item(),
             "occupancy_std": occupancy.std(correction=0).item(),
             "density": active / occupancy.numel(),
-            "material_distribution": dict.fromkeys(names, 0.0),
+            "material_distribution": {},
         }
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from benchmarks.machine import machine
+from teacher.worlds.materials import ENGINE
 from tests.helpers.edit import (
     FRAME,
     HELD_OUT,
@@ -32,7 +33,7 @@ from voxsds.render.draw import Placed, draw, psnr
 from voxsds.train.recipe import Penalties, Recipe, Span
 from voxsds.train.training import train
 from voxsds.world.maps import BlockMap
-from voxsds.world.palette import AIR, DEFAULT_PALETTE
+from voxsds.world.palette import AIR
 
 OUT = Path("benchmarks/results/known_edit.json")
 PENALTIES = {"sparsity": 0.001, "entropy": 0.0001, "smoothness": 0.0, "binarisation": 0.0, "patchwork": 0.3}
@@ -77,12 +78,12 @@ def measured(rules: Recipe, export: ExportSettings) -> dict[str, float]:
         "left_alone": (result == target)[seen & was & (start == target)],
         "material": (result == target)[visible(target)],
     }
-    got = draw(BlockMap(result, DEFAULT_PALETTE, FRAME), HELD_OUT)
+    got = draw(BlockMap(result, ENGINE, FRAME), HELD_OUT)
     with torch.no_grad():
-        soft = draw(Placed(run.grid.field(**run.now.temperatures), DEFAULT_PALETTE, FRAME), HELD_OUT)
+        soft = draw(Placed(run.grid.field(**run.now.temperatures), ENGINE, FRAME), HELD_OUT)
     return {
         **{name: float(share.mean()) for name, share in right.items()},
-        "target_db": psnr(got, draw(BlockMap(target, DEFAULT_PALETTE, FRAME), HELD_OUT)),
+        "target_db": psnr(got, draw(BlockMap(target, ENGINE, FRAME), HELD_OUT)),
         "soft_hard_psnr_db": psnr(soft, got),
         "floating": float(floating(result).sum()),
     }

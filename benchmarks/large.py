@@ -19,6 +19,7 @@ import torch
 from benchmarks.machine import machine
 from benchmarks.prepared import plain_recipe, prepared
 from benchmarks.render import milliseconds, peak_mb
+from teacher.worlds.materials import DIRT, ENGINE, GRASS, STONE
 from voxsds.files.disk import write_image, write_json
 from voxsds.files.params import read_params, read_section
 from voxsds.grid.logits import GridSettings
@@ -30,7 +31,6 @@ from voxsds.train.processes import ALONE, own_device
 from voxsds.world.cameras import Camera, Frame
 from voxsds.world.field import solid_field
 from voxsds.world.maps import BlockMap
-from voxsds.world.palette import DEFAULT_PALETTE, DIRT, GRASS, STONE
 from voxsds.world.poses import PoseLaw, orbit_pose
 
 Shape = tuple[int, int, int]
@@ -43,7 +43,7 @@ def hills(shape: Shape) -> BlockMap:
     x, y, z = np.ogrid[: shape[0], : shape[1], : shape[2]]
     top = shape[1] * (0.42 + 0.18 * np.sin(10.7 * x / shape[0]) * np.cos(8.2 * z / shape[2]))
     blocks = np.select([y < top - 4, y < top - 1, y < top], [STONE, DIRT, GRASS], 0)
-    return BlockMap(blocks, DEFAULT_PALETTE, Frame((shape[0] / 2, shape[2] / 2)), {})
+    return BlockMap(blocks, ENGINE, Frame((shape[0] / 2, shape[2] / 2)), {})
 
 
 def all_around(world: BlockMap, pixels: int, count: int) -> list[Camera]:

@@ -16,6 +16,7 @@ import torch
 
 from benchmarks.machine import machine
 from benchmarks.tables import markdown, number
+from teacher.worlds.materials import ENGINE
 from teacher.worlds.world import generate
 from voxsds.captions.styles import TEACHER
 from voxsds.files.disk import write_json, write_text
@@ -27,7 +28,6 @@ from voxsds.world.cameras import Camera, Frame, look_at
 from voxsds.world.datasets import read_dataset
 from voxsds.world.field import solid_field
 from voxsds.world.maps import BlockMap, read_map
-from voxsds.world.palette import DEFAULT_PALETTE
 
 THRESHOLD = 0.05  # as in gradcheck
 SMALL, LARGE = 48, 512  # pixels of an image's height
@@ -68,10 +68,10 @@ def worlds() -> Iterator[tuple[str, BlockMap, Camera]]:
         blocks = generate(seed, TEACHER, SIZE).blocks.astype(int)
         eye, target = (frame.to_world(np.array(point)) for point in ((41.3, 27.2, 44.1), (16.0, 8.0, 16.0)))
         view = look_at(eye, target, 45.0, 4 * LARGE // 3, LARGE)
-        yield f"generated world {seed}", BlockMap(blocks, DEFAULT_PALETTE, frame, {}), view
+        yield f"generated world {seed}", BlockMap(blocks, ENGINE, frame, {}), view
     for map_id in (1, 2):
         cameras = read_dataset(Path(f"datasets/{map_id}")).cameras
-        yield f"map {map_id}", read_map(f"maps/{map_id}/map.json"), cameras[3]
+        yield f"map {map_id}", read_map(f"maps/{map_id}/map.json", ENGINE), cameras[3]
 
 
 def scenes(height: int, dtype: torch.dtype) -> Iterator[Scene]:

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 
 from benchmarks.machine import machine
+from teacher.worlds.materials import ENGINE
 from voxsds.files.disk import write_json
 from voxsds.render.light import lit_faces
 from voxsds.render.rays import RayBundle, ray_bundle
 from voxsds.render.renderer import present_backends, render
 from voxsds.world.cameras import Frame, look_at
 from voxsds.world.field import Field
-from voxsds.world.palette import DEFAULT_PALETTE
 
 Shape = tuple[int, int, int]
 
@@ -46,7 +46,7 @@ LIMITS = {  # most milliseconds, forward and backward together: numba on two cor
 }
 QUEUED = 4_000_000  # clock cycles that a GPU waits while launches are queued: some 2 ms
 COMPILE = "from benchmarks.render import first_call; print(first_call())"
-LIT = lit_faces(DEFAULT_PALETTE).float()
+LIT = lit_faces(ENGINE).float()
 
 
 def scene(shape: Shape, kind: str, device: torch.device | str = "cpu") -> Field:

@@ -13,6 +13,7 @@ from benchmarks.baselines import PRIMARIES, FreeColourGrid, random_edit
 from benchmarks.cases import Case, Params
 from benchmarks.figures import Blocks, Figures, changes, precision
 from stages.recipe import read_recipe
+from teacher.worlds.materials import ENGINE
 from voxsds.blocks.counts import EditCounts
 from voxsds.blocks.limits import EditSettings, Limits, limits_of
 from voxsds.export.harden import ExportSettings, export_blocks
@@ -130,7 +131,7 @@ def _measured(params: Params, case: Case, world: BlockMap, blocks: Blocks, train
 
 @cache
 def _world(map_id: int) -> tuple[BlockMap, tuple[Camera, ...]]:
-    return read_map(Path(f"maps/{map_id}/map.json")), read_dataset(Path(f"datasets/{map_id}")).cameras
+    return read_map(Path(f"maps/{map_id}/map.json"), ENGINE), read_dataset(Path(f"datasets/{map_id}")).cameras
 
 
 def _loaded_alike(settings: TeacherSettings) -> TeacherSettings:

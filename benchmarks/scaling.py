@@ -22,6 +22,7 @@ import torch
 
 from benchmarks.machine import machine
 from benchmarks.prepared import plain_recipe, prepared
+from teacher.worlds.materials import ENGINE
 from voxsds.files.disk import write_json
 from voxsds.files.params import read_params
 from voxsds.train.processes import joined
@@ -36,7 +37,7 @@ def timed_steps(arguments: argparse.Namespace) -> None:
     """What each process does: the first one says how long a step took."""
     params = read_params(arguments.params)
     recipe = plain_recipe(params, WARM + arguments.steps + 1, arguments.views)  # the last would probe again
-    world = read_map(Path(f"maps/{params['map_id']}/map.json"))
+    world = read_map(Path(f"maps/{params['map_id']}/map.json"), ENGINE)
     cameras = read_dataset(Path(f"datasets/{params['map_id']}")).cameras
     with joined() as ranks:
         training = prepared(params, recipe, world, cameras, ranks)

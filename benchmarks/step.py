@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import machine
 from benchmarks.original import Original, plain_networks
+from teacher.worlds.materials import ENGINE
 from voxsds.files.disk import read_json, write_json
 from voxsds.files.params import read_params, read_section, read_value
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
@@ -78,7 +79,8 @@ def recipe(params: dict[str, Any], case: Case, steps: int) -> Recipe:
 def training(params: dict[str, Any], teacher: SdxlTeacher, chosen: Recipe) -> Training:
     """A run on the map of `params`, with `teacher`'s networks at the recipe's resolution."""
     number = params["map_id"]
-    world, cameras = read_map(f"maps/{number}/map.json"), read_dataset(Path(f"datasets/{number}")).cameras
+    world = read_map(f"maps/{number}/map.json", ENGINE)
+    cameras = read_dataset(Path(f"datasets/{number}")).cameras
     settings = read_section(params, "grid", GridSettings)
     grid = DifferentiableVoxelGrid.from_blocks(world.blocks, len(world.palette), settings)
     scene = Scene(world.palette, world.frame, cameras)

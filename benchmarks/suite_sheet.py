@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
 from benchmarks.figures import Blocks, Figures
+from teacher.worlds.materials import ENGINE
 from voxsds.files.params import read_params, read_section
 from voxsds.render.draw import draw
 from voxsds.report.sheet import PAPER, fit_text, to_bytes
@@ -37,7 +38,7 @@ def suite_sheet(runs: Sequence[Figures], worlds: Mapping[str, Blocks]) -> UInt8[
 
 
 def _strip(map_id: int, blocks: Blocks) -> UInt8[np.ndarray, "rows columns 3"]:
-    world = read_map(Path(f"maps/{map_id}/map.json"))
+    world = read_map(Path(f"maps/{map_id}/map.json"), ENGINE)
     law = read_section(read_params("params.yaml"), "poses", PoseLaw)
     cameras = [
         orbit_pose(law, world.blocks.shape, world.frame, SIDE, azimuth, 28.0, 1.4) for azimuth in AZIMUTHS

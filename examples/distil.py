@@ -16,6 +16,7 @@ from voxsds.guidance.load import load_teacher
 from voxsds.train.training import Scene, Training, train
 from voxsds.world.datasets import read_dataset
 from voxsds.world.maps import read_map
+from voxsds.world.palette import read_palette
 
 PROMPT = "a stone tower on snowy hills"
 
@@ -23,7 +24,7 @@ PROMPT = "a stone tower on snowy hills"
 def main() -> None:
     recipe = read_recipe(read_params("params.yaml"))
     recipe = replace(recipe, train=replace(recipe.train, steps=20, probe_every=20))
-    world = read_map(Path("maps/1/map.json"))
+    world = read_map(Path("maps/1/map.json"), read_palette("engine"))
     grid = DifferentiableVoxelGrid.from_blocks(world.blocks, len(world.palette), GridSettings(None, 3.0, 4.0))
     teacher = load_teacher(recipe.teacher, Path("out_local/ckpt/prompts"), texts=[PROMPT])
     scene = Scene(world.palette, world.frame, read_dataset("datasets/1").cameras)

@@ -16,17 +16,18 @@ from voxsds.files.disk import write_image
 from voxsds.files.params import read_params
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.oracle import OracleTeacher
-from voxsds.render.draw import draw_blocks, psnr
+from voxsds.render.draw import draw, psnr
 from voxsds.render.light import lit_faces
 from voxsds.train.training import Scene, Training, train
 from voxsds.world.datasets import read_dataset
-from voxsds.world.maps import read_map
+from voxsds.world.maps import read_map, with_blocks
+from voxsds.world.palette import read_palette
 
 STEPS, PIXELS = 60, 64
 
 
 def main() -> None:
-    world = read_map(Path("maps/1/map.json"))
+    world = read_map(Path("maps/1/map.json"), read_palette("engine"))
     goal = world.blocks.copy()
     goal[12:20, :18, 12:20] = world.palette.index("Stone")  # a tower on the hill
 
@@ -39,7 +40,7 @@ def main() -> None:
         train=replace(recipe.train, steps=STEPS, patchwork_limit=0.8),
     )
 
-    lit = torch.as_tensor(lit_faces(world.palette), dtype=torch.float32)
+    lit = lit_faces(world.palette).float()
     teacher = OracleTeacher({"": [world.blocks], "a tower": [goal]}, lit, PIXELS)
     grid = DifferentiableVoxelGrid.from_blocks(world.blocks, len(world.palette), GridSettings(None, 3.0, 4.0))
     scene = Scene(world.palette, world.frame, read_dataset("datasets/1").cameras)
@@ -47,7 +48,7 @@ def main() -> None:
         pass
 
     start, got, wanted = (
-        draw_blocks(blocks, world.palette, world.frame, scene.cameras[:1])[0]
+        draw(with_blocks(world, blocks), scene.cameras[:1])[0]
         for blocks in (world.blocks, grid.blocks(), goal)
     )
     print(

@@ -17,14 +17,15 @@ from voxsds.render.renderer import render
 from voxsds.world.datasets import read_dataset
 from voxsds.world.field import solid_field
 from voxsds.world.maps import read_map
+from voxsds.world.palette import read_palette
 
 OUT = Path("out_local/examples")
 
 
 def main() -> None:
-    world = read_map(Path("maps/1/map.json"))
+    world = read_map(Path("maps/1/map.json"), read_palette("engine"))
     rays = ray_bundle(read_dataset("datasets/1").cameras[:1], world.frame)
-    lit = torch.as_tensor(lit_faces(world.palette), dtype=torch.float32)
+    lit = lit_faces(world.palette).float()
     opacity, material = solid_field(world.blocks, len(world.palette) - 1)
 
     opacity.requires_grad_()

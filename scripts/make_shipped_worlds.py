@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from scripts.photograph import browser, photograph
+from teacher.worlds.materials import ENGINE, STONE
 from teacher.worlds.world import build
 from voxsds.captions.attributes import Attributes, Structure
 from voxsds.captions.styles import TEACHER
@@ -23,7 +24,7 @@ from voxsds.files.params import read_params, read_section
 from voxsds.world.cameras import Camera, Frame
 from voxsds.world.datasets import write_dataset
 from voxsds.world.maps import BlockMap, write_map
-from voxsds.world.palette import AIR, DEFAULT_PALETTE, STONE
+from voxsds.world.palette import AIR
 from voxsds.world.poses import PoseLaw
 
 REPOSITORY = Path(__file__).parent.parent
@@ -71,9 +72,7 @@ def shipped_world(shipped: Shipped) -> BlockMap:
         )
     lifted = np.full(blocks.shape, STONE, np.int64)
     lifted[:, shipped.lift :] = blocks[:, :top]
-    return BlockMap(
-        lifted, DEFAULT_PALETTE, Frame((shipped.size[0] / 2, shipped.size[2] / 2)), {"sequence": 1}
-    )
+    return BlockMap(lifted, ENGINE, Frame((shipped.size[0] / 2, shipped.size[2] / 2)), {"sequence": 1})
 
 
 def shipped_cameras(world: BlockMap) -> list[Camera]:

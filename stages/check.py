@@ -15,6 +15,7 @@ from voxsds.guidance.load import TeacherSettings
 from voxsds.train.recipe import RenderSettings, TrainSettings
 from voxsds.train.views import CameraSettings
 from voxsds.validate.views import ValidateSettings
+from voxsds.world.palette import read_palette
 from voxsds.world.poses import PoseLaw
 
 
@@ -24,6 +25,7 @@ class Parameters:
 
     seed: int
     map_id: int | str
+    palette: str  # of the maps: one of this package, or a path
     prompt: str
     lr: float
     guidance: str  # one of the teachers
@@ -39,9 +41,10 @@ class Parameters:
     validate: ValidateSettings
 
     def __post_init__(self) -> None:
-        """ValueError where the chosen teacher is none of those there, or a value can give no run."""
+        """ValueError where there is no such teacher or palette, or a value can give no run."""
         if self.guidance not in self.teachers:
             raise ValueError(f"guidance is {self.guidance!r}; choose one of {', '.join(self.teachers)}")
+        read_palette(self.palette)
         if not self.prompt.strip():
             raise ValueError("prompt is empty; say what the world should look like")
         if self.lr <= 0:

@@ -14,6 +14,7 @@ from voxsds.files.outputs import Outputs
 from voxsds.files.params import read_section
 from voxsds.grid.file import read_grid
 from voxsds.world.maps import BlockMap, read_map, with_blocks, write_map
+from voxsds.world.palette import read_palette
 from voxsds.world.snapshots import packed
 
 
@@ -22,7 +23,7 @@ def main(params: dict[str, Any]) -> None:
     out = Outputs()
     settings = read_section(params, "export", ExportSettings)
     folder = Path(f"maps/{params['map_id']}")
-    world = read_map(folder / "map.json")
+    world = read_map(folder / "map.json", read_palette(params["palette"]))
     trained = read_grid(out.model)
     limits = limits_of(read_section(params, "edit", EditSettings), world.blocks, world.palette)
     blocks, counts = export_blocks(trained.grid, trained.reach, world.blocks, settings, limits)

@@ -11,6 +11,7 @@ from voxsds.files.params import read_section
 from voxsds.gradcheck.gate import GradcheckSettings, gate_verdict, gradcheck
 from voxsds.world.datasets import read_dataset
 from voxsds.world.maps import read_map
+from voxsds.world.palette import read_palette
 
 
 def main(params: dict[str, Any]) -> None:
@@ -18,7 +19,7 @@ def main(params: dict[str, Any]) -> None:
     out = Outputs()
     settings = read_section(params, "gradcheck", GradcheckSettings)
     dataset = params["map_id"]
-    world = read_map(Path(f"maps/{dataset}/map.json"))
+    world = read_map(Path(f"maps/{dataset}/map.json"), read_palette(params["palette"]))
     cameras = read_dataset(Path(f"datasets/{dataset}")).cameras
     if not 0 <= settings.view < len(cameras):
         raise ValueError(

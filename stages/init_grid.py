@@ -14,13 +14,14 @@ from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.render.draw import draw
 from voxsds.world.datasets import TEST_VIEWS, read_dataset
 from voxsds.world.maps import read_map
+from voxsds.world.palette import read_palette
 
 
 def main(params: dict[str, Any]) -> None:
     """Writes the grid of logits, and the first images."""
     out = Outputs()
     settings = read_section(params, "grid", GridSettings)
-    world = read_map(Path(f"maps/{params['map_id']}/map.json"))
+    world = read_map(Path(f"maps/{params['map_id']}/map.json"), read_palette(params["palette"]))
     cameras = read_dataset(Path(f"datasets/{params['map_id']}")).cameras[:TEST_VIEWS]
     grid = DifferentiableVoxelGrid.from_blocks(world.blocks, len(world.palette), settings)
     reach = torch.zeros_like(grid.initial_occupancy)

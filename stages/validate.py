@@ -25,6 +25,7 @@ from voxsds.validate.validation import validate
 from voxsds.validate.views import ValidateSettings
 from voxsds.world.datasets import Dataset, read_dataset
 from voxsds.world.maps import read_map
+from voxsds.world.palette import read_palette
 from voxsds.world.poses import PoseLaw
 from voxsds.world.snapshots import read_blocks, read_worlds
 
@@ -60,7 +61,8 @@ def main(params: dict[str, Any]) -> None:
 def load_run(params: dict[str, Any], gradients: dict[str, Any]) -> Run:
     """All that the earlier stages left, and the gradient test on the trained grid."""
     world, dataset = Path(f"maps/{params['map_id']}"), read_dataset(f"datasets/{params['map_id']}")
-    before, trained = read_map(world / "map.json"), read_grid(OUT.model)
+    palette, trained = read_palette(params["palette"]), read_grid(OUT.model)
+    before = read_map(world / "map.json", palette)
     gradcheck = read_section(params, "gradcheck", GradcheckSettings)
     view = dataset.cameras[gradcheck.view]
     test = gradient_test(trained.grid, trained.palette, trained.frame, view, gradcheck)
@@ -68,7 +70,7 @@ def load_run(params: dict[str, Any], gradients: dict[str, Any]) -> Run:
     return Run(
         prompt=params["prompt"],
         before=before,
-        after=read_map(world / "map_optimized.json"),
+        after=read_map(world / "map_optimized.json", palette),
         trained=trained,
         dataset=dataset.cameras,
         test_images=read_test_images(OUT.test_images),

@@ -20,13 +20,13 @@ from transformers import CLIPModel, CLIPTokenizer
 from teacher.data import CaptionedRenders, load_renders, to_unit
 from teacher.optimization import start_processes
 from teacher.train_vae import reconstruction_psnr
+from teacher.worlds.materials import ENGINE
 from voxsds.captions.attributes import BIOMES, HELD_OUT, KINDS, MATERIALS, PROMPTS, Attributes, Structure
 from voxsds.captions.sentences import canonical_caption
 from voxsds.files.disk import read_json, write_image, write_json
 from voxsds.files.params import read_params, read_section
 from voxsds.guidance.sdxl.viewpoint import size_ids
 from voxsds.render.light import SKY, lit_faces
-from voxsds.world.palette import DEFAULT_PALETTE
 
 DISTRACTORS = 99
 
@@ -129,7 +129,7 @@ def accuracies(judge: Judge, images: Tensor, attributes: list[Attributes]) -> di
 
 def palette_adherence(images: Float[Tensor, "n 3 h w"], tolerance: float = 0.06) -> float:
     """Share of pixels within `tolerance` of a lit face colour or the sky."""
-    colors = torch.cat([lit_faces(DEFAULT_PALETTE).reshape(-1, 3), torch.from_numpy(SKY)[None]]).float()
+    colors = torch.cat([lit_faces(ENGINE).reshape(-1, 3), torch.from_numpy(SKY)[None]]).float()
     pixels = (images.movedim(1, -1).reshape(-1, 3).cpu() + 1) / 2
     distances = [torch.cdist(part, colors, p=float("inf")).amin(-1) for part in pixels.split(65536)]
     return float((torch.cat(distances) < tolerance).float().mean())

@@ -22,6 +22,7 @@ from jaxtyping import Float, UInt8
 from numpy.lib.format import open_memmap
 from scipy.ndimage import gaussian_filter
 
+from teacher.worlds.materials import ENGINE
 from teacher.worlds.world import World, generate
 from voxsds.captions.sentences import canonical_caption, caption
 from voxsds.captions.styles import STYLES
@@ -33,12 +34,11 @@ from voxsds.render.rays import ray_bundle
 from voxsds.render.renderer import render
 from voxsds.world.cameras import Frame
 from voxsds.world.field import Field, solid_field
-from voxsds.world.palette import DEFAULT_PALETTE
 from voxsds.world.poses import PoseLaw, sample_pose
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ON_CUDA = 12  # processes, each with a context of its own on the card; on a CPU one for each core
-LIT = lit_faces(DEFAULT_PALETTE).float()
+LIT = lit_faces(ENGINE).float()
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def softened(blocks: np.ndarray, rng: np.random.Generator) -> Field:
     noise = gaussian_filter(rng.normal(size=blocks.shape), rng.uniform(0.5, 2.0))
     logits = np.where(occupied, 3.0, -3.0) + rng.uniform(0.5, 3.0) * noise / noise.std()
     opacity = 1 / (1 + np.exp(-logits / np.exp(rng.uniform(np.log(0.15), 0))))
-    solids = len(DEFAULT_PALETTE) - 1
+    solids = len(ENGINE) - 1
     material = 4.0 * (blocks[..., None] == np.arange(1, solids + 1)) + rng.normal(
         size=(*blocks.shape, solids)
     )
@@ -109,7 +109,7 @@ def make(job: Job) -> Made:
 
 
 def field_of(world: World) -> Field:
-    field = solid_field(world.blocks, len(DEFAULT_PALETTE) - 1, device=DEVICE)
+    field = solid_field(world.blocks, len(ENGINE) - 1, device=DEVICE)
     if world.opacity is None:
         return field
     return Field(torch.as_tensor(world.opacity, dtype=torch.float32), field.material)

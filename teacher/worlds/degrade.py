@@ -3,10 +3,11 @@
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from teacher.worlds.materials import ENGINE, WATER
 from voxsds.blocks.neighbours import free_faces
-from voxsds.world.palette import AIR, DEFAULT_PALETTE, FACE_NORMALS, WATER
+from voxsds.world.palette import AIR, FACE_NORMALS
 
-SOLIDS = len(DEFAULT_PALETTE) - 1
+SOLIDS = len(ENGINE) - 1
 BESIDE_OR_ABOVE = FACE_NORMALS[:, 1] >= 0
 
 

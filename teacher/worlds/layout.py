@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from teacher.worlds import structures as build
+from teacher.worlds.materials import BLOCK_OF
 from teacher.worlds.structures import Template
-from voxsds.captions.attributes import MATERIALS, Attributes, Structure
+from voxsds.captions.attributes import Attributes, Structure
 from voxsds.captions.styles import Style
 
 LINES = ("wall", "bridge", "road")  # follow the ground, see lines.py
@@ -67,14 +68,14 @@ def template_of(
     structure: Structure, width: float, height: float, rng: np.random.Generator, faced: bool
 ) -> Template:
     """One structure of this kind; turned at random where it is not `faced`."""
-    block = MATERIALS.get(structure.material or "", 0)
+    block = BLOCK_OF.get(structure.material or "", 0)
     w, h = int(width), round(height)
     match structure.kind:
         case "tower":
             body = build.tower(block, max(3, w), h, bool(rng.random() < 0.4))
         case "house":
             depth = max(5, round(w * rng.uniform(0.68, 0.9)))
-            body = build.house(block, MATERIALS[structure.roof or "dirt"], w, depth, max(3, h))
+            body = build.house(block, BLOCK_OF[structure.roof or "dirt"], w, depth, max(3, h))
         case "castle":
             body = build.castle(block, w, h, max(3, round(0.27 * w)), bool(rng.random() < 0.4))
         case "pyramid":

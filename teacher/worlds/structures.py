@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from voxsds.world.palette import GRASS, PLANK, STONE, WATER
+from teacher.worlds.materials import GRASS, PLANK, STONE, WATER
 
 CARVE = 255
 Template = UInt8[np.ndarray, "_ _ _"]  # width, height, depth; not named, for lists of them

@@ -6,8 +6,8 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from voxsds.captions.attributes import BIOMES, WATERY
-from voxsds.world.palette import DIRT, SAND, STONE, WATER
+from teacher.worlds.materials import DIRT, GROUND_OF, SAND, STONE, WATER
+from voxsds.captions.attributes import WATERY
 
 REFERENCE = (32, 24, 32)  # all lengths below are blocks of a world of this size
 
@@ -226,7 +226,7 @@ def layered(
     """Blocks of the ground: surface, subsoil, stone; water over what lies under its level."""
     y = np.arange(layers)[None, :, None]
     depth = levels[:, None, :] - y  # 1 at the top block, 0 and less in the air
-    surface = BIOMES[biome]
+    surface = GROUND_OF[biome]
     subsoil = {"grassy": DIRT, "sandy": SAND, "snowy": STONE, "rocky": STONE, "dirt": DIRT}[biome]
     by_depth = np.full(layers + 2, STONE, dtype=np.uint8)
     by_depth[0], by_depth[1], by_depth[2:4] = 0, surface, subsoil

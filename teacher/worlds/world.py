@@ -18,9 +18,10 @@ from teacher.worlds.layout import (
     template_of,
     templates,
 )
+from teacher.worlds.materials import BLOCK_OF
 from teacher.worlds.structures import stamp
 from teacher.worlds.terrain import REFERENCE, Ground, Terrain, flattened, layered, relief_of
-from voxsds.captions.attributes import MATERIALS, WATERY, Attributes, Structure, sample_attributes
+from voxsds.captions.attributes import WATERY, Attributes, Structure, sample_attributes
 from voxsds.captions.sentences import caption
 from voxsds.captions.styles import Style
 
@@ -193,7 +194,7 @@ def _draw_line(
     rng: np.random.Generator,
 ) -> None:
     """Builds the wall, bridge or road of a world, in place."""
-    block = MATERIALS[line.material or "stone"]
+    block = BLOCK_OF[line.material or "stone"]
     if area is not None:
         lines.road(blocks, levels, area, block)
         return

@@ -18,6 +18,7 @@ from benchmarks.store import Store
 from benchmarks.suite import suite_jobs
 from benchmarks.suite_sheet import suite_sheet
 from stages.recipe import read_recipe
+from teacher.worlds.materials import ENGINE, GRASS, SNOW
 from tests.helpers.small_run import FRAME, LAW, SHAPE, grassland
 from voxsds.blocks.counts import EditCounts, count_edits
 from voxsds.captions.sentences import known_words, words
@@ -28,7 +29,7 @@ from voxsds.grid.logits import GridSettings
 from voxsds.render.draw import Placed, draw
 from voxsds.train.recipe import Span
 from voxsds.world.maps import BlockMap
-from voxsds.world.palette import AIR, DEFAULT_PALETTE, GRASS, SNOW
+from voxsds.world.palette import AIR
 from voxsds.world.poses import orbit_pose
 
 PARAMS = read_params("params.yaml")
@@ -118,26 +119,26 @@ def test_the_baselines_run_once_for_each_prompt_and_map():
 @pytest.mark.parametrize("edit", [EditCounts(5, 7, 11, 0, 0), EditCounts(60, 40, 20, 0, 0)])
 def test_a_random_edit_is_as_large_as_the_one_it_is_compared_with(edit):
     before = grassland()
-    after = random_edit(before, edit, len(DEFAULT_PALETTE), np.random.default_rng(0))
+    after = random_edit(before, edit, len(ENGINE), np.random.default_rng(0))
     found = count_edits(before, after)
     assert (found.added, found.removed, found.repainted) == (edit.added, edit.removed, edit.repainted)
-    assert 0 <= after.min() and after.max() < len(DEFAULT_PALETTE)
+    assert 0 <= after.min() and after.max() < len(ENGINE)
 
 
 def test_free_colours_begin_as_the_map():
     before = grassland()
-    grid = FreeColourGrid.from_world(before, DEFAULT_PALETTE, GridSettings((1, 2), 3.0, 4.0))
+    grid = FreeColourGrid.from_world(before, ENGINE, GridSettings((1, 2), 3.0, 4.0))
     assert np.array_equal(grid.blocks(), before)
     field = grid.field(0.05, 1.0)
     camera = [orbit_pose(LAW, SHAPE, FRAME, 32, 30.0, 30.0, 1.4)]
     drawn = draw(Placed(field, PRIMARIES, FRAME), camera)
-    wanted = draw(BlockMap(before, DEFAULT_PALETTE, FRAME), camera)
+    wanted = draw(BlockMap(before, ENGINE, FRAME), camera)
     # A material's top and side differ in colour and a free colour has one for both: grass by 0.05.
     assert (drawn - wanted).abs().max() < 0.1
 
 
 def test_a_free_colour_becomes_the_nearest_material():
-    grid = FreeColourGrid.from_world(grassland(), DEFAULT_PALETTE, GridSettings((1,), 3.0, 4.0))
+    grid = FreeColourGrid.from_world(grassland(), ENGINE, GridSettings((1,), 3.0, 4.0))
     with torch.no_grad():
         grid.material_residuals[0] += 10.0  # white
     after = grid.blocks()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from stages.train import parts_of
+from teacher.worlds.materials import DIRT, ENGINE, GRASS, PLANK, SNOW, STONE
 from tests.helpers.edit import FRAME, SHAPE, house_on_grass, recipe, tower_on_snow, training
 from voxsds.blocks.limits import EVERYTHING, Box, EditSettings, Limits, limits_of, prompted_parts
 from voxsds.blocks.settle import new_floaters
@@ -21,10 +22,10 @@ from voxsds.guidance.oracle import OracleTeacher
 from voxsds.render.light import lit_faces
 from voxsds.train.restraint import restrain, weight_decay
 from voxsds.train.training import train
-from voxsds.world.palette import AIR, DEFAULT_PALETTE, DIRT, GRASS, PLANK, SNOW, STONE
+from voxsds.world.palette import AIR
 
 SIZE = (5, 6, 5)
-MATERIALS = len(DEFAULT_PALETTE)
+MATERIALS = len(ENGINE)
 WORLDS = arrays(np.int64, SIZE, elements=st.sampled_from([AIR, AIR, GRASS, DIRT, STONE, SNOW]))
 LIMITS = st.builds(
     Limits,
@@ -113,7 +114,7 @@ def test_a_restrained_grid_cannot_draw_what_is_not_allowed(initial, limits, seed
 def test_everything_may_change_by_default_and_the_grid_is_the_same_to_the_bit():
     blocks = house_on_grass()
     free, plain = grid_of(blocks, spread=1.0), grid_of(blocks, spread=1.0)
-    restrain(free, limits_of(EVERYTHING, blocks, DEFAULT_PALETTE))
+    restrain(free, limits_of(EVERYTHING, blocks, ENGINE))
     assert free.free is None and list(free.state_dict()) == list(plain.state_dict())
     assert torch.equal(free.material_logits, plain.material_logits)
 
@@ -121,8 +122,8 @@ def test_everything_may_change_by_default_and_the_grid_is_the_same_to_the_bit():
 def test_a_held_grid_comes_back_from_disk_held(tmp_path):
     blocks = house_on_grass()
     grid = grid_of(blocks, spread=3.0)
-    restrain(grid, limits_of(replace(EVERYTHING, lock=("Plank",)), blocks, DEFAULT_PALETTE))
-    write_grid(tmp_path, GridFile(grid, DEFAULT_PALETTE, FRAME, torch.ones(SHAPE)))
+    restrain(grid, limits_of(replace(EVERYTHING, lock=("Plank",)), blocks, ENGINE))
+    write_grid(tmp_path, GridFile(grid, ENGINE, FRAME, torch.ones(SHAPE)))
     back = read_grid(tmp_path)
     assert back.frame == FRAME and torch.equal(back.grid.occupancy_logits, grid.occupancy_logits)
     assert np.array_equal(back.grid.blocks() == PLANK, (blocks == PLANK) | (grid.blocks() == PLANK))
@@ -134,7 +135,7 @@ def test_a_training_builds_only_where_and_of_what_it_may():
     """The oracle wants the house gone, a stone tower, snow and a pond; the limits leave it a part of that."""
     start = house_on_grass()
     rules = replace(EVERYTHING, region=(Box((8, 0, 8), (19, 15, 19)),), lock=("Dirt",), materials=("Stone",))
-    limits = limits_of(rules, start, DEFAULT_PALETTE)
+    limits = limits_of(rules, start, ENGINE)
     run = training(start, tower_on_snow(), replace(recipe(steps=60), edit=rules), size=24)
     restrain(run.grid, limits)
     for _ in train(run):
@@ -190,14 +191,14 @@ def test_a_bad_value_is_refused_with_its_name_and_what_to_write(change, message)
     section = {"region": None, "lock": [], "materials": None, "max_blocks": None, "preserve": 0.0} | change
     with pytest.raises(ValueError, match=message):
         read = read_section({"edit": section}, "edit", EditSettings)
-        limits_of(read, np.zeros(SIZE, int), DEFAULT_PALETTE)
+        limits_of(read, np.zeros(SIZE, int), ENGINE)
 
 
 def test_boxes_add_up_and_locked_blocks_are_taken_out_of_them():
     blocks = np.zeros(SIZE, int)
     blocks[0, 0, 0] = SNOW
     region = (Box((0, 0, 0), (0, 1, 0)), Box((4, 5, 4), (4, 5, 4)))
-    limits = limits_of(replace(EVERYTHING, region=region, lock=("Snow",)), blocks, DEFAULT_PALETTE)
+    limits = limits_of(replace(EVERYTHING, region=region, lock=("Snow",)), blocks, ENGINE)
     assert np.argwhere(limits.free).tolist() == [[0, 1, 0], [4, 5, 4]]
 
 
@@ -206,12 +207,12 @@ def two_prompts(steps: int):
     start, hut = house_on_grass(), house_on_grass()
     hut[3:7, 3:7, 3:7] = STONE
     boxes = (Box((0, 0, 0), (9, 15, 9), "a stone hut"), Box((0, 0, 0), (19, 15, 19)))
-    lit = lit_faces(DEFAULT_PALETTE).float()
+    lit = lit_faces(ENGINE).float()
     worlds = {"": [start], "a tower on snow": [tower_on_snow()], "a stone hut": [hut]}
     teacher = OracleTeacher(worlds, lit, 32)
     question = teacher.read("a tower on snow", None)
     run = training(start, (teacher, question), recipe(steps=steps), size=32)
-    file = GridFile(run.grid, DEFAULT_PALETTE, FRAME, torch.zeros(SHAPE))
+    file = GridFile(run.grid, ENGINE, FRAME, torch.zeros(SHAPE))
     run.critic.parts = parts_of(replace(EVERYTHING, region=boxes), teacher, question, file)
     return run, hut
 
@@ -250,5 +251,5 @@ def test_a_part_without_a_prompt_asks_the_question_of_the_whole_world():
     run, _ = two_prompts(steps=1)
     hut, rest = run.critic.parts
     assert (hut.question.text, rest.question) == ("a stone hut", run.critic.question)
-    file = GridFile(run.grid, DEFAULT_PALETTE, FRAME, torch.zeros(SHAPE))
+    file = GridFile(run.grid, ENGINE, FRAME, torch.zeros(SHAPE))
     assert parts_of(EVERYTHING, run.critic.teacher, run.critic.question, file) == []

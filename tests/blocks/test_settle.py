@@ -6,13 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from teacher.worlds.materials import ENGINE, GRASS, SNOW, STONE
 from voxsds.blocks.limits import Limits, no_limits
 from voxsds.blocks.neighbours import floating
 from voxsds.blocks.settle import Settled, Settling, drop, fill_holes, new_floaters, settle, undo_floating
-from voxsds.world.palette import AIR, DEFAULT_PALETTE, GRASS, SNOW, STONE
+from voxsds.world.palette import AIR
 
 SIZE = (7, 9, 7)
-FREE = no_limits(SIZE, len(DEFAULT_PALETTE))
+FREE = no_limits(SIZE, len(ENGINE))
 FALLING = Settling(crumb_blocks=0, support_gap=0, stray_blocks=0)
 
 

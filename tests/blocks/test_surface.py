@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from teacher.worlds.materials import GRASS, SAND, SNOW, STONE
 from voxsds.blocks.surface import open_faces, repaint_speckles, speckle_share, speckles, visible
-from voxsds.world.palette import AIR, FACE_NORMALS, GRASS, SAND, SNOW, STONE
+from voxsds.world.palette import AIR, FACE_NORMALS
 
 
 def field(material: int) -> np.ndarray:

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from teacher.worlds.materials import ENGINE, SNOW, STONE
 from tests.helpers.edit import house_on_grass
 from voxsds.blocks.tidy import WHOLE
 from voxsds.export.harden import ExportSettings
 from voxsds.files.params import read_params, read_section
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.train.restraint import tidy_grid
-from voxsds.world.palette import AIR, DEFAULT_PALETTE, SNOW, STONE
+from voxsds.world.palette import AIR
 
 COLUMN = (12, 12)  # x and z of a place on the grass
 
@@ -21,9 +22,7 @@ def surface(blocks: np.ndarray, x: int, z: int) -> int:
 
 
 def grid_of(blocks: np.ndarray) -> DifferentiableVoxelGrid:
-    return DifferentiableVoxelGrid.from_blocks(
-        blocks, len(DEFAULT_PALETTE), GridSettings((1, 2, 4), 3.0, 4.0)
-    )
+    return DifferentiableVoxelGrid.from_blocks(blocks, len(ENGINE), GridSettings((1, 2, 4), 3.0, 4.0))
 
 
 def put(grid: DifferentiableVoxelGrid, x: int, y: int, z: int, block: int) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from teacher.worlds.materials import ENGINE, STONE
 from tests.helpers.edit import house_on_grass
 from voxsds.cli.capture import EYE, CaptureSettings, capture, orbit_cameras, sees, walk_cameras
 from voxsds.files.disk import read_image
@@ -14,14 +15,14 @@ from voxsds.world.cameras import Frame, look_at
 from voxsds.world.datasets import read_dataset
 from voxsds.world.field import solid_field
 from voxsds.world.maps import BlockMap
-from voxsds.world.palette import AIR, DEFAULT_PALETTE, STONE
+from voxsds.world.palette import AIR
 from voxsds.world.poses import PoseLaw, farther
 
 LAW = PoseLaw((15.0, 52.0), (1.3, 1.65), 45.0, 0.36, 0.05)
 
 
 def world_of(blocks: np.ndarray) -> BlockMap:
-    return BlockMap(blocks, DEFAULT_PALETTE, Frame((blocks.shape[0] / 2, blocks.shape[2] / 2)), {})
+    return BlockMap(blocks, ENGINE, Frame((blocks.shape[0] / 2, blocks.shape[2] / 2)), {})
 
 
 def house() -> BlockMap:

@@ -13,6 +13,7 @@ import torch
 import yaml
 from PIL import Image
 
+from teacher.worlds.materials import ENGINE
 from voxsds.cli import diagnosis as doctor
 from voxsds.cli import main as cli
 from voxsds.cli.builds import room_wanted
@@ -137,7 +138,7 @@ def test_import_says_what_became_of_every_block(checkout: Path, voxsds) -> None:
     rows = [line.split() for line in done.out.splitlines()]
     assert ["green_concrete", "233", "Grass", "colour"] in rows and ["lantern", "4", "Air", "table"] in rows
     assert "left out: 1 block entities" in done.out and "voxsds cameras --map 3" in done.out
-    assert (read_map(checkout / "maps/3/map.json").blocks > 0).sum() == 615
+    assert (read_map(checkout / "maps/3/map.json", ENGINE).blocks > 0).sum() == 615
 
 
 def test_import_for_programs_crops_pads_and_counts(checkout: Path, voxsds) -> None:

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from teacher.worlds.materials import ENGINE, SNOW, STONE
 from voxsds.cli.pictures import write_picture
 from voxsds.render.light import SKY
 from voxsds.world.cameras import Frame
 from voxsds.world.maps import BlockMap
-from voxsds.world.palette import DEFAULT_PALETTE, SNOW, STONE
 
 
 @pytest.fixture
 def world() -> BlockMap:
     blocks = np.zeros((8, 6, 8), np.int64)
     blocks[2:6, :4, 2:6], blocks[6, 0, 3] = STONE, SNOW
-    return BlockMap(blocks, DEFAULT_PALETTE, Frame((4.0, 4.0)), {})
+    return BlockMap(blocks, ENGINE, Frame((4.0, 4.0)), {})
 
 
 def pixels(image: Image.Image) -> np.ndarray:

@@ -16,6 +16,7 @@ from runpy import run_module
 
 import pytest
 
+from teacher.worlds.materials import ENGINE
 from tests.helpers.newcomer import take_builds, type_in
 from tests.helpers.pages import (
     INSTEAD,
@@ -110,10 +111,11 @@ def test_a_build_becomes_what_the_page_says(checkout: Path, said: dict[str, str]
     assert "known: 100%" in said['voxsds words "a stone castle on snowy hills"']
     for file in MADE:
         assert (checkout / file).stat().st_size > 0, file
-    before, padded = (read_map(checkout / f"maps/{id}/map.json").blocks for id in (3, 5))
-    assert import_world(checkout / "castle-new.schem", read_mapping()).world.blocks.shape == before.shape
+    before, padded = (read_map(checkout / f"maps/{id}/map.json", ENGINE).blocks for id in (3, 5))
+    exported = import_world(checkout / "castle-new.schem", read_mapping(ENGINE))
+    assert exported.world.blocks.shape == before.shape
     assert padded.shape == tuple(side + more for side, more in zip(before.shape, (12, 6, 12), strict=True))
-    assert read_map(checkout / "maps/city/map.json").blocks.shape == (16, 12, 16)
+    assert read_map(checkout / "maps/city/map.json", ENGINE).blocks.shape == (16, 12, 16)
     assert len(list((checkout / "datasets/3/images").iterdir())) == 24 + 8
     assert len(list((checkout / "datasets/5/images").iterdir())) == 24
 

@@ -10,6 +10,7 @@ import torch
 
 from stages import export as export_stage
 from stages import init_grid, train
+from teacher.worlds.materials import DIRT, ENGINE, GRASS, SNOW, STONE
 from tests.helpers.edit import FRAME, SHAPE, house_on_grass, tower_on_snow, views
 from tests.helpers.workspace import make_workspace, params
 from voxsds.blocks.neighbours import components, floating
@@ -21,7 +22,7 @@ from voxsds.grid.file import GridFile, read_grid, write_grid
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.render.draw import draw
 from voxsds.world.maps import BlockMap, read_map
-from voxsds.world.palette import AIR, DEFAULT_PALETTE, DIRT, GRASS, SNOW, STONE
+from voxsds.world.palette import AIR
 
 SETTINGS = ExportSettings(
     threshold=0.5,
@@ -37,7 +38,7 @@ SIZE = (8, 10, 8)
 
 
 def grid_of(blocks: np.ndarray) -> DifferentiableVoxelGrid:
-    return DifferentiableVoxelGrid.from_blocks(blocks, len(DEFAULT_PALETTE), GridSettings((1, 2), 3.0, 4.0))
+    return DifferentiableVoxelGrid.from_blocks(blocks, len(ENGINE), GridSettings((1, 2), 3.0, 4.0))
 
 
 def ground(height: int = 2) -> np.ndarray:
@@ -134,18 +135,18 @@ def test_a_grid_comes_back_from_disk_as_it_was(tmp_path):
     with torch.no_grad():
         for parameter in grid.parameters():
             parameter.normal_(generator=torch.Generator().manual_seed(0))
-    saved = GridFile(grid, DEFAULT_PALETTE, FRAME, torch.rand(SHAPE), {"prompt": "a tower"})
+    saved = GridFile(grid, ENGINE, FRAME, torch.rand(SHAPE), {"prompt": "a tower"})
     write_grid(tmp_path / "a", saved)
     back = read_grid(tmp_path / "a")
     write_grid(tmp_path / "b", back)
     assert torch.equal(back.grid.material_logits, grid.material_logits) and back.run == saved.run
-    assert back.frame == FRAME and back.palette.names == DEFAULT_PALETTE.names
+    assert back.frame == FRAME and back.palette.names == ENGINE.names
     for name in ("grid.safetensors", "grid.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_a_broken_grid_file_is_named(tmp_path):
-    write_grid(tmp_path, GridFile(grid_of(ground()), DEFAULT_PALETTE, FRAME, torch.zeros(SIZE)))
+    write_grid(tmp_path, GridFile(grid_of(ground()), ENGINE, FRAME, torch.zeros(SIZE)))
     (tmp_path / "grid.safetensors").write_bytes(b"half")
     with pytest.raises(ValueError, match="grid.safetensors: not a grid"):
         read_grid(tmp_path)
@@ -172,7 +173,7 @@ def test_the_stages_keep_to_the_limits_of_params(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["stage"])
     for stage in (init_grid, train, export_stage):
         stage.main(read_params("params.yaml"))
-    start, result = (read_map(f"maps/1/{name}.json").blocks for name in ("map", "map_optimized"))
+    start, result = (read_map(f"maps/1/{name}.json", ENGINE).blocks for name in ("map", "map_optimized"))
     drawn = read_grid(Path("out_local/model")).grid.blocks()  # the training kept to the limits too
     assert 0 < (result != start).sum() <= 40
     for world in (result, drawn):
@@ -184,10 +185,11 @@ def test_the_stages_keep_to_the_limits_of_params(tmp_path, monkeypatch):
 def test_one_seed_gives_the_same_file_and_it_shows_the_hard_grid(tmp_path, monkeypatch):
     first, second = (run_stages(tmp_path / name, monkeypatch) for name in "ab")
     assert first == second
-    trained, start = read_grid(tmp_path / "b/out_local/model"), read_map(tmp_path / "b/maps/1/map.json")
+    trained = read_grid(tmp_path / "b/out_local/model")
+    start = read_map(tmp_path / "b/maps/1/map.json", ENGINE)
     values = params()["export"]
     hard, counts = export_blocks(trained.grid, trained.reach, start.blocks, ExportSettings(**values))
-    back = read_map(tmp_path / "b/maps/1/map_optimized.json")
+    back = read_map(tmp_path / "b/maps/1/map_optimized.json", ENGINE)
     cameras = views(SHAPE, FRAME, 64)
     images = [draw(BlockMap(b, back.palette, back.frame), cameras) for b in (back.blocks, hard)]
     assert torch.equal(*images) and not np.array_equal(back.blocks, start.blocks)

@@ -11,6 +11,7 @@ import pytest
 from midvoxio.parser import Parser
 from schempy.schematic import Schematic
 
+from teacher.worlds.materials import ENGINE, SNOW, STONE, WATER
 from teacher.worlds.world import generate
 from voxsds.captions.styles import TEACHER
 from voxsds.formats import structure
@@ -19,19 +20,17 @@ from voxsds.formats.exchange import export_world, import_world
 from voxsds.formats.mapping import read_mapping
 from voxsds.world.cameras import Frame
 from voxsds.world.maps import BlockMap
-from voxsds.world.palette import AIR, DEFAULT_PALETTE, SNOW, STONE, WATER
+from voxsds.world.palette import AIR
 
-MAPPING = read_mapping()
-STATES = [MAPPING.state_of(DEFAULT_PALETTE, i)[0] for i in range(len(DEFAULT_PALETTE))]
+MAPPING = read_mapping(ENGINE)
+STATES = [MAPPING.state_of(ENGINE, i)[0] for i in range(len(ENGINE))]
 NAMES = [state.partition("[")[0] for state in STATES]
 BUILDS = Path(__file__).parents[1] / "data" / "builds"
 FORMATS = [("a.schem", 2), ("a.schem", 3), ("a.litematic", 2), ("a.nbt", 2), ("a.vox", 2), ("a.json", 2)]
 
 
 def world_of(blocks: np.ndarray) -> BlockMap:
-    return BlockMap(
-        blocks.astype(np.int64), DEFAULT_PALETTE, Frame((blocks.shape[0] / 2, blocks.shape[2] / 2)), {}
-    )
+    return BlockMap(blocks.astype(np.int64), ENGINE, Frame((blocks.shape[0] / 2, blocks.shape[2] / 2)), {})
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +185,7 @@ def test_midvoxio_reads_our_vox(shape: tuple[int, int, int], tmp_path: Path) -> 
             seen[tuple(np.add(corner, at))] = color
     assert len(moves) == (1 if max(shape) <= 256 else 2)
     assert np.array_equal(seen.transpose(0, 2, 1)[:, :, ::-1], blocks)  # material i has colour i
-    top = np.round(255 * DEFAULT_PALETTE.albedo[WATER, 0])
+    top = np.round(255 * ENGINE.albedo[WATER, 0])
     assert tuple(scene.palettes[0][WATER - 1])[:3] == tuple(top)
 
 
@@ -206,7 +205,7 @@ def test_builds_of_other_people_are_read(name: str, shape: tuple, blocks: int, l
 def test_litemapy_and_we_see_the_same_mansion() -> None:
     region = next(iter(litemapy.Schematic.load(str(BUILDS / "mansion.litematic")).regions.values()))
     found = import_world(BUILDS / "mansion.litematic", MAPPING).world
-    planks = DEFAULT_PALETTE.index("Plank")
+    planks = ENGINE.index("Plank")
     for x, y, z in region.block_positions():
         at = x - min(region.range_x()), y - min(region.range_y()), z - min(region.range_z())
         if region[x, y, z].id == "minecraft:spruce_planks":
@@ -251,7 +250,7 @@ def test_a_build_of_air_alone_is_refused(tmp_path: Path) -> None:
 
 
 def test_custom_blocks_leave_as_the_nearest_and_stay_in_our_own_format(tmp_path: Path) -> None:
-    palette = DEFAULT_PALETTE.extended(("Lapis",), np.full((1, 3, 3), (0.2, 0.35, 0.7)))
+    palette = ENGINE.extended(("Lapis",), np.full((1, 3, 3), (0.2, 0.35, 0.7)))
     custom = {
         "customBlocks": [
             {"name": "Lapis", "colors": dict.fromkeys(("top", "bottom", "side"), [0.2, 0.35, 0.7])}

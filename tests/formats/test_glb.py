@@ -8,16 +8,17 @@ import trimesh
 from hypothesis import given
 from hypothesis import strategies as st
 
+from teacher.worlds.materials import ENGINE, SNOW, STONE
 from voxsds.formats import glb
 from voxsds.world.cameras import Frame
 from voxsds.world.maps import BlockMap, read_map
-from voxsds.world.palette import AIR, BOTTOM, DEFAULT_PALETTE, SIDE, SNOW, STONE, TOP
+from voxsds.world.palette import AIR, BOTTOM, SIDE, TOP
 
 MAPS = Path(__file__).parents[2] / "maps"
 
 
 def world_of(blocks: np.ndarray) -> BlockMap:
-    return BlockMap(blocks, DEFAULT_PALETTE, Frame((blocks.shape[0] / 2, blocks.shape[2] / 2)), {})
+    return BlockMap(blocks, ENGINE, Frame((blocks.shape[0] / 2, blocks.shape[2] / 2)), {})
 
 
 def mixed_world() -> BlockMap:
@@ -50,7 +51,7 @@ def test_colours_of_the_glb_are_those_of_the_faces(tmp_path: Path) -> None:
         u = mesh.visual.uv[corners, 0]
         assert np.ptp(u) == 0
         slot = TOP if normal[1] > 0.5 else BOTTOM if normal[1] < -0.5 else SIDE
-        expected = np.round(255 * DEFAULT_PALETTE.albedo[world.blocks[tuple(at)], slot])
+        expected = np.round(255 * ENGINE.albedo[world.blocks[tuple(at)], slot])
         np.testing.assert_array_equal(image[0, int(u[0] * image.shape[1])], expected)
 
 
@@ -74,7 +75,7 @@ def test_rectangles_cover_what_is_not_0_once(seed: int, sides: tuple[int, int, i
 
 def test_the_shipped_map_is_a_small_mesh(tmp_path: Path) -> None:
     """Face by face `maps/2` is 44,220 triangles in 2.3 MB; in rectangles 8,986 in 0.47 MB."""
-    glb.write(tmp_path / "a.glb", read_map(MAPS / "2" / "map.json"))
+    glb.write(tmp_path / "a.glb", read_map(MAPS / "2" / "map.json", ENGINE))
     (mesh,) = trimesh.load(tmp_path / "a.glb").geometry.values()
     assert mesh.area == 22_110 and len(mesh.faces) < 10_000
     assert (tmp_path / "a.glb").stat().st_size < 500_000

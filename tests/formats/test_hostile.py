@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from teacher.worlds.materials import ENGINE
 from tests.helpers.hostile import FILES, attempt, write_hostile
 from voxsds.formats.exchange import Imported, export_world, import_world
 from voxsds.formats.mapping import read_mapping
 from voxsds.world.cameras import Frame
 from voxsds.world.maps import BlockMap
-from voxsds.world.palette import DEFAULT_PALETTE
 
 ROOT = Path(__file__).parents[2]
-MAPPING = read_mapping()
+MAPPING = read_mapping(ENGINE)
 SOUND = ("a.schem", "a.litematic", "a.nbt", "a.vox")
 
 
@@ -55,7 +55,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sound")
     blocks = np.random.default_rng(1).integers(0, 8, (4, 3, 5))
     for name in SOUND:
-        export_world(folder / name, BlockMap(blocks, DEFAULT_PALETTE, Frame((2.0, 2.5)), {}), MAPPING)
+        export_world(folder / name, BlockMap(blocks, ENGINE, Frame((2.0, 2.5)), {}), MAPPING)
         (folder / name).write_bytes(unpacked(folder / name))
     return folder
 
@@ -79,7 +79,7 @@ def test_a_packed_file_cut_off_is_refused(name: str, tmp_path: Path) -> None:
         return
     export_world(
         tmp_path / name,
-        BlockMap(np.ones((9, 9, 9), np.int64), DEFAULT_PALETTE, Frame((4.5, 4.5)), {}),
+        BlockMap(np.ones((9, 9, 9), np.int64), ENGINE, Frame((4.5, 4.5)), {}),
         MAPPING,
     )
     packed = (tmp_path / name).read_bytes()

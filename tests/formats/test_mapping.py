@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from teacher.worlds.materials import ENGINE
 from voxsds.formats.build import Kind
 from voxsds.formats.mapping import lab, nearest_material, read_mapping
-from voxsds.world.palette import DEFAULT_PALETTE, SIDE, TOP
+from voxsds.world.palette import SIDE, TOP
 
-MAPPING = read_mapping()
+MAPPING = read_mapping(ENGINE)
 
 
 @pytest.mark.parametrize(("block", "material", "how"), [
@@ -31,17 +32,17 @@ MAPPING = read_mapping()
 ])  # fmt: skip
 def test_known_blocks_become_what_they_look_like(block: str, material: str, how: str) -> None:
     choice = MAPPING.material_of(Kind(block))
-    assert (DEFAULT_PALETTE.names[choice.material], choice.how) == (material, how)
+    assert (ENGINE.names[choice.material], choice.how) == (material, how)
 
 
 def test_every_material_comes_back_as_itself() -> None:
     """Through its block state, through the colour of its top and through that of its side."""
-    for material, name in enumerate(DEFAULT_PALETTE.names):
-        state, how = MAPPING.state_of(DEFAULT_PALETTE, material)
+    for material, name in enumerate(ENGINE.names):
+        state, how = MAPPING.state_of(ENGINE, material)
         assert how == "table" and MAPPING.material_of(Kind(state)).material == material, name
         for slot in (TOP, SIDE) if material else ():
-            r, g, b = np.round(255 * DEFAULT_PALETTE.albedo[material, slot]) / 255
-            assert nearest_material((float(r), float(g), float(b))) == material, (name, slot)
+            r, g, b = np.round(255 * ENGINE.albedo[material, slot]) / 255
+            assert nearest_material((float(r), float(g), float(b)), ENGINE) == material, (name, slot)
 
 
 def test_lab_of_known_colours() -> None:
@@ -55,12 +56,12 @@ def test_an_own_table_is_asked_first_and_may_say_little(tmp_path: Path) -> None:
         'read:\n  - Snow: ["*_log"]\n  - Water: ["#ff0000"]\ncolors:\n  - "create:*": [0, 0, 255]\n'
         "write: {Stone: 'minecraft:andesite'}\notherwise: Dirt\n"
     )
-    own = read_mapping(tmp_path / "own.yaml")
+    own = read_mapping(ENGINE, tmp_path / "own.yaml")
     blocks = ("minecraft:oak_log", "minecraft:oak_planks", "#ff0000", "create:cogwheel", "mod:thing")
-    names = [DEFAULT_PALETTE.names[own.material_of(Kind(block)).material] for block in blocks]
+    names = [ENGINE.names[own.material_of(Kind(block)).material] for block in blocks]
     assert names == ["Snow", "Plank", "Water", "Water", "Dirt"]
-    assert own.state_of(DEFAULT_PALETTE, DEFAULT_PALETTE.index("Stone")) == ("minecraft:andesite", "table")
-    assert own.state_of(DEFAULT_PALETTE, DEFAULT_PALETTE.index("Sand")) == ("minecraft:sand", "table")
+    assert own.state_of(ENGINE, ENGINE.index("Stone")) == ("minecraft:andesite", "table")
+    assert own.state_of(ENGINE, ENGINE.index("Sand")) == ("minecraft:sand", "table")
 
 
 @pytest.mark.parametrize(("text", "message"), [
@@ -75,4 +76,4 @@ def test_an_own_table_is_asked_first_and_may_say_little(tmp_path: Path) -> None:
 def test_a_wrong_table_is_refused_with_place_and_remedy(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(text)
     with pytest.raises(ValueError, match=f"own.yaml: .*{message}"):
-        read_mapping(tmp_path / "own.yaml")
+        read_mapping(ENGINE, tmp_path / "own.yaml")

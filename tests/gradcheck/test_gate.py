@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from teacher.worlds.materials import DIRT, ENGINE, GRASS, STONE
 from voxsds.files.disk import write_text
 from voxsds.gradcheck import errors as gradient_errors
 from voxsds.gradcheck import gate as module
@@ -18,7 +19,6 @@ from voxsds.render.renderer import present_backends, render
 from voxsds.world.cameras import Frame, look_at
 from voxsds.world.datasets import write_dataset
 from voxsds.world.maps import BlockMap, write_map
-from voxsds.world.palette import DEFAULT_PALETTE, DIRT, GRASS, STONE
 
 SHAPE = (8, 6, 8)
 FRAME = Frame((4.0, 4.0), 1.0)
@@ -52,7 +52,7 @@ def hill() -> BlockMap:
     x, y, z = np.meshgrid(*[np.arange(n) for n in SHAPE], indexing="ij")
     height = 4.5 - ((x - 3.5) ** 2 + (z - 3.5) ** 2) / 8
     blocks = np.where(y < height - 2, STONE, np.where(y < height - 1, DIRT, np.where(y < height, GRASS, 0)))
-    return BlockMap(blocks, DEFAULT_PALETTE, FRAME, {})
+    return BlockMap(blocks, ENGINE, FRAME, {})
 
 
 def camera(away=False):
@@ -107,7 +107,7 @@ def test_more_pixels_do_not_shrink_the_gradient():
     coarse, fine = (
         gradient_test(
             grid_of(hill()),
-            DEFAULT_PALETTE,
+            ENGINE,
             FRAME,
             camera(),
             dataclasses.replace(SETTINGS, image_size=size),
@@ -120,8 +120,8 @@ def test_more_pixels_do_not_shrink_the_gradient():
 def test_levels_and_precision_of_the_grid_do_not_matter_and_it_stays_as_it_is():
     trained = grid_of(hill(), (1, 2, 4), torch.float32)
     before = {name: value.clone() for name, value in trained.state_dict().items()}
-    actual = gradient_test(trained, DEFAULT_PALETTE, FRAME, camera(), SETTINGS)
-    expected = gradient_test(grid_of(hill()), DEFAULT_PALETTE, FRAME, camera(), SETTINGS)
+    actual = gradient_test(trained, ENGINE, FRAME, camera(), SETTINGS)
+    expected = gradient_test(grid_of(hill()), ENGINE, FRAME, camera(), SETTINGS)
     assert actual["gradient_norm_l2"] == pytest.approx(expected["gradient_norm_l2"], rel=1e-12)
     assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
     assert all(parameter.grad is None for parameter in trained.parameters())
@@ -163,7 +163,7 @@ def test_a_logit_that_is_not_a_number_is_reported():
     grid = grid_of(hill())
     with torch.no_grad():
         grid.material_residuals[0][2, 4, 3, 4] = torch.nan
-    test = gradient_test(grid, DEFAULT_PALETTE, FRAME, camera(), SETTINGS)
+    test = gradient_test(grid, ENGINE, FRAME, camera(), SETTINGS)
     assert test["has_nan_gradients"] and not test["differentiable"] and not test["ok"]
 
 
@@ -188,7 +188,7 @@ def test_loss_to_a_target_colour_falls_and_the_rendered_colours_move_towards_it(
     with torch.no_grad():  # undecided materials, as in the plan's end-to-end test
         residual = grid.material_residuals[0]
         residual.copy_(torch.randn(residual.shape, generator=generator) - grid.initial_material)
-    rays, lit = ray_bundle([camera()], FRAME), lit_faces(DEFAULT_PALETTE)
+    rays, lit = ray_bundle([camera()], FRAME), lit_faces(ENGINE)
     optimizer = torch.optim.Adam(grid.parameters(), lr=0.3)
     losses, distances, hill_pixels = [], [], torch.ones(())
     for _ in range(25):
@@ -210,6 +210,7 @@ def test_loss_to_a_target_colour_falls_and_the_rendered_colours_move_towards_it(
 PARAMS = """
 seed: 7
 map_id: {map_id}
+palette: engine
 gradcheck:
   view: {view}
   image_size: 48

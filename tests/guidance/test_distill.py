@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from teacher.worlds.materials import GRASS, SAND, SNOW, STONE
 from tests.helpers.oracles import DIFFUSION, LIT, SHIFTED, TABLES, latents_of, normal, oracle, views, world
 from tests.helpers.teachers import ASK
 from voxsds.guidance.distill import distill
 from voxsds.guidance.noise import NoiseTable, noise_latents
 from voxsds.guidance.oracle import OracleTeacher
 from voxsds.guidance.sampling import denoise, jump_schedule
-from voxsds.world.palette import GRASS, SAND, SNOW, STONE
 
 TARGET, START = world(SNOW, STONE), world(GRASS, SAND)
 SDS = replace(ASK, guidance_scale=2.0)

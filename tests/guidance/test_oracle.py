@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from teacher.worlds.materials import ENGINE, GRASS, SAND, SNOW, STONE
 from tests.helpers.oracles import LIT, TABLES, latents_of, normal, oracle, views, world
 from tests.helpers.teachers import ASK
 from voxsds.guidance.distill import distill
@@ -18,7 +19,6 @@ from voxsds.guidance.teacher import Teacher
 from voxsds.render.rays import RayBundle
 from voxsds.world.cameras import Frame
 from voxsds.world.maps import BlockMap, write_map
-from voxsds.world.palette import DEFAULT_PALETTE, GRASS, SAND, SNOW, STONE
 
 
 @pytest.mark.parametrize("variances", [(0.3, 0.7), (0.3**2, 0.7**2)], ids=TABLES)
@@ -135,8 +135,8 @@ def test_a_text_means_the_worlds_of_its_name_and_any_other_those_of_none():
 
 def test_one_is_made_from_the_map_to_arrive_at(tmp_path):
     target, rays = world(SNOW, STONE), views()
-    write_map(tmp_path / "map.json", BlockMap(target, DEFAULT_PALETTE, Frame((4.0, 4.0)), {}))
-    model = OracleModel("oracle", str(tmp_path / "map.json"))
+    write_map(tmp_path / "map.json", BlockMap(target, ENGINE, Frame((4.0, 4.0)), {}))
+    model = OracleModel("oracle", str(tmp_path / "map.json"), "engine")
     made = load_teacher(TeacherSettings(model, replace(ASK, resolution=16, clamp=True)), tmp_path)
     known, question = oracle([target], [target])
     noisy, t = normal(0, latents_of(target, rays)), torch.tensor([200, 500])
@@ -144,7 +144,7 @@ def test_one_is_made_from_the_map_to_arrive_at(tmp_path):
     found = made.predict(made.read("any prompt", None), noisy, t, rays)
     torch.testing.assert_close(found, known.predict(question, noisy, t, rays))
     needs = family(model).needs(model, ask_hub=False)
-    assert needs.ready and needs.weights == 4 * 8 * 8 * 8 * len(DEFAULT_PALETTE)
+    assert needs.ready and needs.weights == 4 * 8 * 8 * 8 * len(ENGINE)
     assert family(model).inputs(model) == [tmp_path / "map.json"] and family(model).vocabulary(model) is None
 
 
@@ -156,7 +156,7 @@ def test_what_it_needs_is_said(tmp_path):
     teacher, question = oracle([world(SNOW, STONE)], [world(SNOW, STONE)])
     with pytest.raises(ValueError, match="must know the rays"):
         teacher.predict(question, torch.zeros(1, 3, 16, 16), torch.tensor([5]), None)
-    model = OracleModel("oracle", str(tmp_path / "map.json"))
+    model = OracleModel("oracle", str(tmp_path / "map.json"), "engine")
     (source,) = family(model).needs(model, ask_hub=False).sources
     assert source.problem and "there is no such map" in source.problem
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from stages.recipe import read_recipe
+from teacher.worlds.materials import STONE, WATER
 from teacher.worlds.world import build
 from tests.helpers.oracles import LIT, normal
 from tests.helpers.teachers import PROMPT, teacher_settings
@@ -22,7 +23,6 @@ from voxsds.render.rays import RayBundle, ray_bundle
 from voxsds.render.renderer import render
 from voxsds.world.cameras import Frame
 from voxsds.world.field import solid_field
-from voxsds.world.palette import STONE, WATER
 from voxsds.world.poses import PoseLaw, orbit_pose
 
 pytest_plugins = ["tests.helpers.pipelines"]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from teacher.worlds.materials import DIRT, ENGINE, GRASS, PLANK, SNOW, STONE, WATER
 from tests.helpers.oracles import oracle
 from tests.helpers.teachers import ASK
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
@@ -15,7 +16,6 @@ from voxsds.train.recipe import Decay, Penalties, Recipe, RenderSettings, Span, 
 from voxsds.train.training import Scene, Training
 from voxsds.train.views import CameraSettings
 from voxsds.world.cameras import Camera, Frame
-from voxsds.world.palette import DEFAULT_PALETTE, DIRT, GRASS, PLANK, SNOW, STONE, WATER
 from voxsds.world.poses import PoseLaw, orbit_pose
 
 SHAPE = (20, 16, 20)
@@ -62,7 +62,7 @@ HELD_OUT = [orbit_pose(LAW, SHAPE, FRAME, 96, azimuth + 15.0, 30.0, 1.4) for azi
 def teacher_settings(**changes) -> TeacherSettings:
     """Those of an ideal teacher: no guidance needed. `changes` are of how to ask it."""
     ask = replace(ASK, resolution=48, guidance_scale=1.0)
-    return TeacherSettings(OracleModel("oracle", "target.json"), replace(ask, **changes))
+    return TeacherSettings(OracleModel("oracle", "target.json", "engine"), replace(ask, **changes))
 
 
 def recipe(
@@ -97,6 +97,6 @@ def training(
 ) -> Training:
     """A run from `start`."""
     asked = oracle([wanted], [start], size, noise=noise) if isinstance(wanted, np.ndarray) else wanted
-    grid = DifferentiableVoxelGrid.from_blocks(start, len(DEFAULT_PALETTE), GridSettings(levels, 3.0, 4.0))
-    scene = Scene(DEFAULT_PALETTE, frame, views(start.shape, frame, size))
+    grid = DifferentiableVoxelGrid.from_blocks(start, len(ENGINE), GridSettings(levels, 3.0, 4.0))
+    scene = Scene(ENGINE, frame, views(start.shape, frame, size))
     return Training(grid, scene, *asked, rules)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from teacher.worlds.materials import ENGINE
 from teacher.worlds.world import build
 from tests.helpers.small_run import FACTS, GRADIENTS
 from voxsds.captions.attributes import PROMPTS
@@ -37,7 +38,7 @@ SETTINGS = ValidateSettings(
 
 @cache
 def start() -> BlockMap:
-    return read_map(ROOT / "maps/1/map.json")
+    return read_map(ROOT / "maps/1/map.json", ENGINE)
 
 
 class Remembering(Evaluator):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from teacher.worlds.materials import ENGINE
 from voxsds.formats import tags as nbt
 from voxsds.formats import voxfile
 from voxsds.formats.exchange import import_world
@@ -190,7 +191,7 @@ def peak_megabytes() -> float:
 
 
 def main() -> None:
-    mapping = read_mapping()
+    mapping = read_mapping(ENGINE)
     read = {file: attempt(lambda: import_world(Path(file), mapping)) for file in sys.argv[1:]}  # noqa: B023
     print(json.dumps({"read": read, "peak_mb": peak_megabytes()}))
 

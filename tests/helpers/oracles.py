@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from teacher.worlds.materials import ENGINE
 from voxsds.guidance.noise import NoiseTable, even_times, scaled_linear_alpha_bars
 from voxsds.guidance.oracle import NOTHING, OracleTeacher
 from voxsds.guidance.teacher import Question
@@ -15,9 +16,8 @@ from voxsds.render.rays import RayBundle, ray_bundle
 from voxsds.render.renderer import render
 from voxsds.world.cameras import Frame, look_at
 from voxsds.world.field import solid_field
-from voxsds.world.palette import DEFAULT_PALETTE
 
-LIT = lit_faces(DEFAULT_PALETTE).float()
+LIT = lit_faces(ENGINE).float()
 WANTED = "what is wanted"
 DIFFUSION = NoiseTable.ddpm(scaled_linear_alpha_bars())
 TABLES = {  # the noise that teachers are trained by

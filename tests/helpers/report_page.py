@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from teacher.worlds.materials import DIRT, ENGINE, GRASS, SNOW, STONE
 from tests.helpers.small_run import FRAME, LAW, SETTINGS, grassland, small_run, snow_with_post
 from tests.helpers.tiny_evaluator import save_tiny_evaluator
 from voxsds.report.page import Page
@@ -14,7 +15,6 @@ from voxsds.validate.evaluator import Evaluator, distractor_captions
 from voxsds.validate.validation import validate
 from voxsds.world.cameras import Frame
 from voxsds.world.maps import BlockMap
-from voxsds.world.palette import DEFAULT_PALETTE, DIRT, GRASS, SNOW, STONE
 
 LARGE = (256, 128, 256)
 
@@ -48,9 +48,9 @@ def make_page(folder: Path, prompt: str, **changes: Any) -> Page:
 
 def with_custom_material(page: Page, name: str) -> Page:
     """`page` with a material of that name in its worlds, of which the post is made."""
-    palette = DEFAULT_PALETTE.extended((name,), np.full((1, 3, 3), 0.5))
+    palette = ENGINE.extended((name,), np.full((1, 3, 3), 0.5))
     blocks = snow_with_post()
-    blocks[blocks == STONE] = len(DEFAULT_PALETTE)
+    blocks[blocks == STONE] = len(ENGINE)
     before, after = (BlockMap(b, palette, FRAME, {}) for b in (grassland(), blocks))
     return replace(page, run=replace(page.run, before=before, after=after))
 
@@ -74,5 +74,5 @@ def with_large_worlds(page: Page) -> Page:
         blocks[tuple(rng.integers(0, side, 20_000) for side in LARGE)] = rng.integers(0, 8, 20_000)
         worlds[step] = blocks
     frame = Frame((LARGE[0] / 2, LARGE[2] / 2))
-    before, after = (BlockMap(worlds[i], DEFAULT_PALETTE, frame, {}) for i in (0, 6))
+    before, after = (BlockMap(worlds[i], ENGINE, frame, {}) for i in (0, 6))
     return replace(page, run=replace(page.run, before=before, after=after), worlds=worlds)

@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 
+from teacher.worlds.materials import ENGINE
 from voxsds.render.light import lit_faces
 from voxsds.render.rays import RayBundle, ray_bundle
 from voxsds.world.cameras import Frame, look_at
 from voxsds.world.field import Field
-from voxsds.world.palette import DEFAULT_PALETTE
 
-LIT = lit_faces(DEFAULT_PALETTE)
+LIT = lit_faces(ENGINE)
 SOLIDS = LIT.shape[0]
 SHAPE = (5, 4, 6)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from teacher.worlds.materials import ENGINE, GRASS, SNOW, STONE
 from voxsds.grid.file import GridFile
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.render.draw import draw
@@ -11,7 +12,6 @@ from voxsds.validate.run import Effort, Facts, GradientTest, LogitGradients, Pro
 from voxsds.validate.views import ValidateSettings
 from voxsds.world.cameras import Frame
 from voxsds.world.maps import BlockMap
-from voxsds.world.palette import DEFAULT_PALETTE, GRASS, SNOW, STONE
 from voxsds.world.poses import PoseLaw, orbit_pose
 
 SHAPE = (8, 6, 8)
@@ -53,7 +53,7 @@ def snow_with_post() -> np.ndarray:
 
 
 def world(blocks: np.ndarray) -> BlockMap:
-    return BlockMap(blocks, DEFAULT_PALETTE, FRAME, {})
+    return BlockMap(blocks, ENGINE, FRAME, {})
 
 
 def dataset(count: int = 12):
@@ -62,9 +62,9 @@ def dataset(count: int = 12):
 
 def small_run(prompt: str, before: np.ndarray, after: np.ndarray) -> Run:
     """The run that turned `before` into `after` at once; its trained grid is all but hard."""
-    materials = len(DEFAULT_PALETTE)
+    materials = len(ENGINE)
     grid = DifferentiableVoxelGrid.from_blocks(after, materials, GridSettings((1, 2), 3.0, 4.0))
     temperatures = {"occupancy_temperature": 0.1, "material_temperature": 0.15}
-    trained = GridFile(grid, DEFAULT_PALETTE, FRAME, torch.ones(SHAPE), temperatures)
+    trained = GridFile(grid, ENGINE, FRAME, torch.ones(SHAPE), temperatures)
     tests = {step: draw(world(b), dataset()[:3]) for step, b in ((0, before), (4, after))}
     return Run(prompt, world(before), world(after), trained, dataset(), tests, GRADIENTS, GRADIENTS, FACTS)

@@ -1,4 +1,4 @@
-"""python -m tests.helpers.step_memory X Y Z views pixels backend patchwork: the most memory of a step, bytes.
+"""python -m tests.helpers.step_memory X Y Z views pixels backend patchwork solids: bytes that a step takes.
 
 In a process of its own, as its system counts it; the step is that of a run whose teacher costs nothing.
 """
@@ -8,17 +8,20 @@ import gc
 import json
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
+from teacher.worlds.materials import ENGINE
 from tests.helpers.edit import LAW, SHAPE, recipe, terrain
+from tests.helpers.palettes import write_palette
 from voxsds.grid.logits import DifferentiableVoxelGrid, GridSettings
 from voxsds.guidance.noise import NoiseTable, scaled_linear_alpha_bars
 from voxsds.guidance.teacher import Needs, Prediction, Question
 from voxsds.train.memory import Load
 from voxsds.train.training import Scene, Training
 from voxsds.world.cameras import Frame
-from voxsds.world.palette import DEFAULT_PALETTE, GRASS
+from voxsds.world.palette import Palette, read_palette
 from voxsds.world.poses import orbit_pose
 
 
@@ -48,11 +51,16 @@ PATCHWORK = {"none": (0.0, None), "plain": (0.3, None), "limited": (0.3, 0.8)}  
 
 
 def run(
-    shape: tuple[int, int, int], views: int, pixels: int, backend: str, patchwork: str = "none"
+    shape: tuple[int, int, int],
+    views: int,
+    pixels: int,
+    backend: str,
+    patchwork: str = "none",
+    palette: Palette = ENGINE,
 ) -> Training:
     frame = Frame((shape[0] / 2, shape[2] / 2))
     knobs = GridSettings((1, 2, 4), 3.0, 4.0)
-    grid = DifferentiableVoxelGrid.from_blocks(terrain(GRASS, shape), len(DEFAULT_PALETTE), knobs)
+    grid = DifferentiableVoxelGrid.from_blocks(terrain(1, shape), len(palette), knobs)
     rules = recipe(views=views)
     weight, limit = PATCHWORK[patchwork]
     penalties = dataclasses.replace(rules.train.penalties, patchwork=weight)
@@ -60,7 +68,7 @@ def run(
     rules = dataclasses.replace(rules, train=train, render=dataclasses.replace(rules.render, backend=backend))
     cameras = [orbit_pose(LAW, shape, frame, pixels, 30.0 * i, 30.0, 1.35) for i in range(12)]
     nobody = Nobody(pixels)
-    return Training(grid, Scene(DEFAULT_PALETTE, frame, cameras), nobody, nobody.read("", None), rules)
+    return Training(grid, Scene(palette, frame, cameras), nobody, nobody.read("", None), rules)
 
 
 def memory(name: str) -> int:
@@ -71,16 +79,18 @@ def memory(name: str) -> int:
 
 def main() -> None:
     x, y, z, views, pixels = map(int, sys.argv[1:6])
-    backend, patchwork = sys.argv[6:8]
+    backend, patchwork, solids = sys.argv[6:9]
+    with TemporaryDirectory() as folder:
+        palette = read_palette(write_palette(Path(folder) / "many.yaml", int(solids)))
     run(SHAPE, 1, 16, backend).advance()  # compiles, and fills whatever is kept for good
     gc.collect()
     before = memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # forget the largest memory so far
-    training = run((x, y, z), views, pixels, backend, patchwork)
+    training = run((x, y, z), views, pixels, backend, patchwork, palette)
     for _ in range(2):
         training.advance()
     nothing = pixels, Needs((), weights=0, pixel=0, loading=0)
-    size = (x, y, z), len(DEFAULT_PALETTE), (1, 2, 4)
+    size = (x, y, z), len(palette), (1, 2, 4)
     load = Load(*size, backend, views, *nothing, patchwork != "none", patchwork == "limited")
     print(json.dumps({"measured": memory("VmHWM") - before, "estimated": load.total}))
 

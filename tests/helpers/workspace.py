@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from teacher.worlds.materials import ENGINE
 from tests.helpers.edit import FRAME, SHAPE, house_on_grass, teacher_settings, tower_on_snow, views
 from voxsds.world.datasets import write_dataset
 from voxsds.world.maps import BlockMap, write_map
-from voxsds.world.palette import DEFAULT_PALETTE
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +33,7 @@ def params(**train) -> dict:
 def make_workspace(folder: Path, values: dict) -> Path:
     """Writes maps/1, datasets/1, target.json and params.yaml into `folder`."""
     for path, blocks in (("maps/1/map.json", house_on_grass()), ("target.json", tower_on_snow())):
-        write_map(folder / path, BlockMap(blocks, DEFAULT_PALETTE, FRAME, {}))
+        write_map(folder / path, BlockMap(blocks, ENGINE, FRAME, {}))
     cameras = views(SHAPE, FRAME, 24)
     images = [np.zeros((24, 24, 3))] * len(cameras)
     write_dataset(folder / "datasets/1", cameras, images, "test")

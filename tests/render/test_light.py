@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from teacher.worlds.materials import DIRT, ENGINE, SNOW, STONE
 from voxsds.render.light import AMBIENT_STRENGTH, HORIZON, SKY, irradiance, lit_faces
-from voxsds.world.palette import DEFAULT_PALETTE, DIRT, FACE_NORMALS, SNOW, STONE, Palette
+from voxsds.world.palette import FACE_NORMALS, Palette
 
 
 def test_top_of_dirt_has_the_colour_computed_by_hand():
@@ -10,7 +11,7 @@ def test_top_of_dirt_has_the_colour_computed_by_hand():
     expected = np.array([0.42, 0.32, 0.20]) * (
         0.55 * np.array([0.53, 0.81, 0.92]) + 0.798729 * np.array([1.0, 0.97, 0.9])
     )
-    assert lit_faces(DEFAULT_PALETTE)[DIRT - 1, 2].numpy() == pytest.approx(expected, abs=1e-6)
+    assert lit_faces(ENGINE)[DIRT - 1, 2].numpy() == pytest.approx(expected, abs=1e-6)
 
 
 def test_bottom_sees_only_the_horizon_and_the_top_only_the_sky():
@@ -25,7 +26,7 @@ def test_sides_away_from_the_sun_get_the_mean_of_sky_and_horizon():
 
 
 def test_snow_is_clamped_and_nothing_leaves_the_range_of_an_image():
-    lit = lit_faces(DEFAULT_PALETTE)
+    lit = lit_faces(ENGINE)
     assert (lit[SNOW - 1, 2] == 1.0).all()
     assert lit.min() > 0.0 and lit.max() == 1.0
 
@@ -39,6 +40,6 @@ def test_row_i_is_material_i_plus_one_and_each_face_has_its_own_albedo():
 
 
 def test_custom_materials_follow_the_known_ones_unchanged():
-    more = DEFAULT_PALETTE.extended(("Marble",), np.full((1, 3, 3), 0.5))
-    assert (lit_faces(more)[:-1] == lit_faces(DEFAULT_PALETTE)).all()
-    assert more.index("Marble") == len(DEFAULT_PALETTE) and more.index("Stone") == STONE
+    more = ENGINE.extended(("Marble",), np.full((1, 3, 3), 0.5))
+    assert (lit_faces(more)[:-1] == lit_faces(ENGINE)).all()
+    assert more.index("Marble") == len(ENGINE) and more.index("Stone") == STONE

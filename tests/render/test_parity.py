@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from teacher.worlds.materials import ENGINE
 from teacher.worlds.world import generate
 from tests.helpers.backends import (
     COMPARED,
@@ -108,7 +109,8 @@ def test_rays_stopped_early_end_where_numba_ends_them(backend, kind):
 
 
 def shipped(number: int, kind: str, height: int) -> Scene:
-    world, camera = read_map(f"maps/{number}/map.json"), read_dataset(Path(f"datasets/{number}")).cameras[3]
+    world = read_map(f"maps/{number}/map.json", ENGINE)
+    camera = read_dataset(Path(f"datasets/{number}")).cameras[3]
     rays = ray_bundle(
         [camera.resized(round(height * camera.width / camera.height), height)], world.frame, torch.float64
     )

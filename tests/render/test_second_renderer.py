@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from scripts.photograph import photograph
+from teacher.worlds.materials import ENGINE
 from tests.helpers.small_run import LAW
 from voxsds.validate.criteria import LEAST_AGREEMENT
 from voxsds.validate.photographs import Photograph, compare
 from voxsds.world.cameras import Frame
 from voxsds.world.maps import BlockMap
-from voxsds.world.palette import DEFAULT_PALETTE
 from voxsds.world.poses import orbit_pose
 
 pytestmark = pytest.mark.browser
@@ -20,7 +20,7 @@ CUSTOM = np.array([[[0.9, 0.1, 0.3], [0.2, 0.7, 0.1], [0.1, 0.3, 0.95]]])
 
 def cluttered() -> BlockMap:
     """Blocks of all materials here and there, one of its own among them."""
-    palette = DEFAULT_PALETTE.extended(("Tile",), CUSTOM)
+    palette = ENGINE.extended(("Tile",), CUSTOM)
     rng = np.random.default_rng(3)
     blocks = rng.integers(1, len(palette), SHAPE) * (rng.random(SHAPE) < 0.15)
     return BlockMap(blocks, palette, FRAME, {})
@@ -47,7 +47,7 @@ def test_a_lonely_face_has_the_colour_of_the_formula(chromium):
     """The top of stone: sky alone as ambient light, and the sun at the cosine of its height."""
     blocks = np.zeros((4, 4, 4), dtype=np.int64)
     blocks[:, 0, :] = 3
-    world = BlockMap(blocks, DEFAULT_PALETTE, Frame((2.0, 2.0)), {})
+    world = BlockMap(blocks, ENGINE, Frame((2.0, 2.0)), {})
     (image,) = photograph(
         chromium, world, [orbit_pose(LAW, (4, 4, 4), Frame((2.0, 2.0)), 64, 30.0, 80.0, 1.4)]
     )

@@ -8,12 +8,13 @@ import torch
 
 from scripts.make_shipped_worlds import REPOSITORY, SHIPPED, shipped_cameras, shipped_world
 from scripts.photograph import photograph
+from teacher.worlds.materials import ENGINE
 from voxsds.files.disk import read_image
 from voxsds.validate.criteria import LEAST_AGREEMENT
 from voxsds.validate.photographs import Photograph, compare
 from voxsds.world.datasets import read_dataset
 from voxsds.world.maps import read_map, write_map
-from voxsds.world.palette import AIR, DEFAULT_PALETTE
+from voxsds.world.palette import AIR
 
 REMAKE = "run python -m scripts.make_shipped_worlds and look at what changed"
 BOTH = pytest.mark.parametrize("number", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -41,7 +42,7 @@ def test_our_renderer_draws_the_shipped_maps_as_the_other_renderer_did(number: i
         for camera, path in zip(dataset.cameras, dataset.image_paths, strict=True)
         if path is not None
     ]
-    found = compare(read_map(REPOSITORY / f"maps/{number}/map.json"), taken)
+    found = compare(read_map(REPOSITORY / f"maps/{number}/map.json", ENGINE), taken)
     assert found.views == len(dataset.cameras)
     assert found.flat_psnr_db >= LEAST_AGREEMENT and found.differing < 0.005
 
@@ -51,7 +52,7 @@ def test_our_renderer_draws_the_shipped_maps_as_the_other_renderer_did(number: i
 def test_shipped_images_are_photographs_by_the_other_renderer(number: int, chromium) -> None:
     """Another version of Chromium may round an edge the other way."""
     dataset = read_dataset(REPOSITORY / f"datasets/{number}")
-    images = photograph(chromium, read_map(REPOSITORY / f"maps/{number}/map.json"), dataset.cameras)
+    images = photograph(chromium, read_map(REPOSITORY / f"maps/{number}/map.json", ENGINE), dataset.cameras)
     for image, path in zip(images, dataset.image_paths, strict=True):
         assert path is not None
         wrong = (np.abs(image / 255 - read_image(path)) > 1.5 / 255).any(axis=-1)
@@ -60,7 +61,7 @@ def test_shipped_images_are_photographs_by_the_other_renderer(number: int, chrom
 
 @pytest.mark.parametrize(("number", "fewest", "most"), [(1, 4_000, 8_000), (2, 75_000, 95_000)])
 def test_shipped_maps_are_solid_ground_with_sky_above(number: int, fewest: int, most: int) -> None:
-    world = read_map(REPOSITORY / f"maps/{number}/map.json")
+    world = read_map(REPOSITORY / f"maps/{number}/map.json", ENGINE)
     assert world.blocks.shape == SHIPPED[number].size
     assert fewest < (world.blocks != AIR).sum() < most
     assert (world.blocks[:, 0] != AIR).all()
@@ -68,8 +69,8 @@ def test_shipped_maps_are_solid_ground_with_sky_above(number: int, fewest: int, 
 
 
 def test_the_large_map_is_varied() -> None:
-    world = read_map(REPOSITORY / "maps/2/map.json")
-    names = {DEFAULT_PALETTE.names[kind] for kind in np.unique(world.blocks)}
+    world = read_map(REPOSITORY / "maps/2/map.json", ENGINE)
+    names = {ENGINE.names[kind] for kind in np.unique(world.blocks)}
     assert names >= {"Air", "Grass", "Dirt", "Stone", "Plank", "Sand", "Water"}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, label
 
+from teacher.worlds.materials import BLOCK_OF, DIRT, GRASS, GROUND_OF, PLANK, SAND, SNOW, STONE, WATER
 from teacher.worlds.world import World, build, generate
 from voxsds.captions.attributes import (
     BIOMES,
@@ -29,7 +30,6 @@ from voxsds.captions.attributes import (
 )
 from voxsds.captions.sentences import canonical_caption, caption, known_words, words
 from voxsds.captions.styles import EVALUATOR, STYLES, TEACHER
-from voxsds.world.palette import DIRT, GRASS, SAND, SNOW, STONE, WATER
 
 ROOT = Path(__file__).parents[2]
 MIXES = ["usual", "varied"]
@@ -135,7 +135,7 @@ def test_every_kind_stands_on_every_relief_that_it_is_allowed_on(kind):
 def test_structures_stand_near_the_middle():
     tower = Attributes("grassy", "plain", (Structure("tower", "plank"),))
     for seed in range(40):
-        x, _, z = np.nonzero(made(tower, seed) == MATERIALS["plank"])
+        x, _, z = np.nonzero(made(tower, seed) == PLANK)
         assert max(abs(x.mean() - 15.5), abs(z.mean() - 15.5)) <= TEACHER.offset_limit + 1
 
 
@@ -158,7 +158,7 @@ def test_water_lies_flat():
 def test_a_river_runs_from_edge_to_edge_and_its_bridge_joins_the_banks():
     for seed in range(25):
         blocks = made(PROMPTS["a plank bridge over a river"], seed)
-        bridge = (blocks == MATERIALS["plank"]).any(axis=1)
+        bridge = (blocks == PLANK).any(axis=1)
         river = (blocks == WATER).any(axis=1)
         assert parts(river | bridge) == 1
         assert (river | bridge)[[0, -1]].any() or (river | bridge)[:, [0, -1]].any()
@@ -183,9 +183,9 @@ def test_a_wall_crosses_the_whole_world():
 def test_what_the_attributes_name_is_in_the_world(style):
     for world in clean_worlds(style.name):
         attributes, present = world.attributes, np.bincount(world.blocks.ravel(), minlength=8)
-        assert present[BIOMES[attributes.biome]] > 30, world.caption
+        assert present[GROUND_OF[attributes.biome]] > 30, world.caption
         for material in attributes.materials:
-            assert present[MATERIALS[material]] > 20, world.caption
+            assert present[BLOCK_OF[material]] > 20, world.caption
         wet = attributes.relief in WATERY or any(s.kind == "well" for s in attributes.structures)
         assert (present[WATER] > 0) == wet, world.caption
 
@@ -206,7 +206,7 @@ def used_elsewhere(attributes: Attributes, structure: Structure) -> set[int]:
     names = {s.roof for s in attributes.structures} | {s.material for s in others}
     if any(s.kind in ("trees", "well") for s in others):
         names.add("plank")
-    return UNDERGROUND[attributes.biome] | {SAND} | {MATERIALS[name] for name in names if name}
+    return UNDERGROUND[attributes.biome] | {SAND} | {BLOCK_OF[name] for name in names if name}
 
 
 @STYLE
@@ -214,7 +214,7 @@ def test_structures_of_generated_worlds_can_be_counted(style):
     counted = 0
     for world in clean_worlds(style.name):
         for structure in world.attributes.structures:
-            block = MATERIALS.get(structure.material or "")
+            block = BLOCK_OF.get(structure.material or "")
             countable = structure.kind in ("tower", "house", "pyramid")
             if countable and block not in used_elsewhere(world.attributes, structure):
                 assert parts(world.blocks == block, least=15) == structure.count, world.caption

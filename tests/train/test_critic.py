@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from teacher.worlds.materials import GRASS, SAND, SNOW, STONE
 from tests.helpers.edit import recipe, teacher_settings
 from tests.helpers.oracles import LIT, latents_of, oracle, views, world
 from tests.helpers.teachers import changed
@@ -13,7 +14,6 @@ from voxsds.train.clock import StepClock
 from voxsds.train.critic import Critic, Opinion, Part
 from voxsds.train.plan import Plan
 from voxsds.world.field import solid_field
-from voxsds.world.palette import GRASS, SAND, SNOW, STONE
 
 SHOWN, OTHER = world(SNOW, STONE), world(GRASS, SAND)
 RAYS = views()

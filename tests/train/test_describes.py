@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.cases import read_cases, with_overrides
 from stages.recipe import read_recipe
+from teacher.worlds.materials import ENGINE, GRASS, SAND, SNOW, STONE
 from tests.helpers.edit import house_on_grass, recipe, tower_on_snow, training
 from tests.helpers.oracles import latents_of, oracle, views, world
 from voxsds.blocks.limits import EVERYTHING
@@ -20,7 +21,6 @@ from voxsds.train.critic import PROBE_LEVELS
 from voxsds.train.training import Scene, Training
 from voxsds.world.datasets import read_dataset
 from voxsds.world.maps import read_map
-from voxsds.world.palette import GRASS, SAND, SNOW, STONE
 
 SHOWN, OTHER = world(SNOW, STONE), world(GRASS, SAND)
 OPEN = replace(EVERYTHING, preserve=None)
@@ -77,7 +77,7 @@ def test_the_tiny_teacher_knows_which_prompts_describe_the_shipped_maps(tmp_path
     ]
     assert len(cases) == 7
     for case in cases:
-        start = read_map(Path(f"maps/{case.map}/map.json"))
+        start = read_map(Path(f"maps/{case.map}/map.json"), ENGINE)
         cameras = read_dataset(Path(f"datasets/{case.map}")).cameras
         grid = DifferentiableVoxelGrid.from_blocks(start.blocks, len(start.palette), settings)
         scene = Scene(start.palette, start.frame, cameras)

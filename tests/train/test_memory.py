@@ -12,6 +12,7 @@ import torch
 
 from stages import init_grid
 from stages import train as train_stage
+from teacher.worlds.materials import ENGINE
 from tests.helpers.edit import SHAPE, house_on_grass
 from tests.helpers.teachers import teacher_settings
 from tests.helpers.workspace import ROOT, make_workspace, params
@@ -22,7 +23,6 @@ from voxsds.guidance.load import family
 from voxsds.guidance.sdxl.teacher import SdxlTeacher
 from voxsds.guidance.teacher import Needs
 from voxsds.train.memory import Load
-from voxsds.world.palette import DEFAULT_PALETTE
 
 pytest_plugins = ["tests.helpers.pipelines"]
 NOTHING = Needs((), weights=0, pixel=0, loading=0)
@@ -37,11 +37,14 @@ def load(shape=(256, 128, 256), backend: str = "triton", views: int = 2, needs: 
 @pytest.mark.parametrize(
     "step",
     [
-        "64 48 64 2 64 numba none",
-        "64 48 64 2 64 numba plain",
-        "64 48 64 2 64 numba limited",
-        "48 32 48 1 64 reference none",
-        "48 32 48 1 64 reference plain",
+        "64 48 64 2 64 numba none 7",
+        "64 48 64 2 64 numba plain 7",
+        "64 48 64 2 64 numba limited 7",
+        "48 32 48 1 64 reference none 7",
+        "48 32 48 1 64 reference plain 7",
+        "32 24 32 1 64 numba none 256",
+        "32 24 32 1 64 numba plain 256",
+        "32 24 32 1 64 numba limited 256",
     ],
 )
 def test_a_step_takes_the_memory_that_was_estimated(step):
@@ -50,7 +53,7 @@ def test_a_step_takes_the_memory_that_was_estimated(step):
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
     said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     found = json.loads(said.stdout)
-    # Measured / estimated on x86-64: 0.99, 0.99, 0.99, 1.02, 1.02.
+    # Measured / estimated on x86-64: 0.99, 0.99, 0.99, 1.02, 1.02, 1.01, 0.99, 1.00.
     assert 0.85 < found["measured"] / found["estimated"] < 1.15
 
 
@@ -91,7 +94,7 @@ def test_pixels_take_what_the_encoder_keeps_of_them(folder, teacher: SdxlTeacher
 
 def test_grid_and_adam_take_what_their_tensors_take():
     blocks, knobs = house_on_grass(), GridSettings((1, 2, 4), 3.0, 4.0)
-    grid = DifferentiableVoxelGrid.from_blocks(blocks, len(DEFAULT_PALETTE), knobs)
+    grid = DifferentiableVoxelGrid.from_blocks(blocks, len(ENGINE), knobs)
     optimizer = torch.optim.Adam(grid.parameters())
     sum(p.sum() for p in grid.parameters()).backward()
     optimizer.step()
@@ -103,7 +106,7 @@ def test_grid_and_adam_take_what_their_tensors_take():
 
 def test_256_x_128_x_256_fits_an_h100_and_no_small_card():
     large = load(needs=Needs((), weights=5_300_000_000, pixel=6700, loading=0))
-    assert 3.9e9 < load().total < 4.2e9
+    assert 3.9e9 < load().total < 4.2e9 < dataclasses.replace(load(), patchwork=True).total < 5.1e9
     large.require(80_000_000_000, "cuda:0")
     with pytest.raises(ValueError, match=r"training 256 x 128 x 256 voxels takes about 12\.\d GB"):
         large.require(12_000_000_000, "cuda:0")
@@ -137,8 +140,8 @@ def test_deterministic_gradients_take_more():
 
 def test_a_grid_on_disk_is_outlined_without_being_read(tmp_path):
     grid = DifferentiableVoxelGrid.from_blocks(house_on_grass(), 8, GridSettings((1, 2), 3.0, 4.0))
-    frame = init_grid.read_map(ROOT / "maps/1/map.json").frame
-    write_grid(tmp_path, GridFile(grid, DEFAULT_PALETTE, frame, torch.zeros(SHAPE)))
+    frame = init_grid.read_map(ROOT / "maps/1/map.json", ENGINE).frame
+    write_grid(tmp_path, GridFile(grid, ENGINE, frame, torch.zeros(SHAPE)))
     outline = read_outline(tmp_path)
     assert (outline.shape, outline.materials, outline.levels) == (SHAPE, 8, (1, 2))
     (tmp_path / "grid.safetensors").write_bytes(b"half")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from teacher.worlds.materials import ENGINE
 from tests.helpers.edit import (
     FRAME,
     HELD_OUT,
@@ -24,9 +25,9 @@ from voxsds.render.rays import ray_bundle
 from voxsds.render.renderer import first_hit, render
 from voxsds.train.training import train
 from voxsds.world.field import solid_field
-from voxsds.world.palette import AIR, DEFAULT_PALETTE
+from voxsds.world.palette import AIR
 
-SOLIDS = len(DEFAULT_PALETTE) - 1
+SOLIDS = len(ENGINE) - 1
 EXPORT = ExportSettings(
     threshold=0.5,
     seen_reach=0.1,
@@ -48,7 +49,7 @@ def visible(blocks: np.ndarray) -> np.ndarray:
 
 
 def held_out(field) -> torch.Tensor:
-    lit = lit_faces(DEFAULT_PALETTE).float()
+    lit = lit_faces(ENGINE).float()
     return render(*field, lit, ray_bundle(HELD_OUT, FRAME)).rgba[:, :3]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from teacher.worlds.materials import PLANK, STONE
 from tests.helpers.edit import FRAME, SHAPE, house_on_grass, recipe, tower_on_snow, training, views
 from tests.helpers.oracles import oracle
 from voxsds.guidance.oracle import OracleTeacher
@@ -14,7 +15,6 @@ from voxsds.train.health import PATIENCE, TrainingStopped
 from voxsds.train.recipe import Decay, Penalties
 from voxsds.train.training import PROBE_VIEWS, Training, train
 from voxsds.train.views import ORBIT, jittered
-from voxsds.world.palette import PLANK, STONE
 
 SIZE = 16  # pixels; small, for speed
 

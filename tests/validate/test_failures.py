@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from teacher.worlds.degrade import with_floating_blocks, with_noise
+from teacher.worlds.materials import DIRT, ENGINE, GRASS, PLANK, SAND, SNOW, STONE, WATER
 from tests.helpers.generated_run import described, judged, run_to, soft_as, start
 from voxsds.blocks.limits import EVERYTHING, Box, limits_of
 from voxsds.captions.attributes import PROMPTS
@@ -14,11 +15,11 @@ from voxsds.captions.naming import materials_in
 from voxsds.grid.file import GridFile
 from voxsds.validate.checks import failed
 from voxsds.validate.symptoms import dark_arc, enclosed_voids, haze, lost_columns, stray_material
-from voxsds.world.palette import AIR, DEFAULT_PALETTE, DIRT, GRASS, PLANK, SAND, SNOW, STONE, WATER
+from voxsds.world.palette import AIR
 
 TOWER, HOUSE = "a stone tower on snowy hills", "a wooden house on a grassy plain"
 ISLAND = "a grassy island in the water"
-NAMES = DEFAULT_PALETTE.names
+NAMES = ENGINE.names
 
 pytestmark = pytest.mark.slow
 
@@ -89,12 +90,12 @@ def crumbled() -> np.ndarray:
 def beyond_the_box():
     """The world is what was asked for, but the change went past the box that it was to keep to."""
     rules = replace(EVERYTHING, region=(Box((0, 0, 0), (15, 23, 31)),))
-    return run_to(TOWER, described(TOWER, 1), limits=limits_of(rules, start().blocks, DEFAULT_PALETTE))
+    return run_to(TOWER, described(TOWER, 1), limits=limits_of(rules, start().blocks, ENGINE))
 
 
 def over_locked():
     rules = replace(EVERYTHING, lock=("Grass",))
-    return run_to(TOWER, described(TOWER, 1), limits=limits_of(rules, start().blocks, DEFAULT_PALETTE))
+    return run_to(TOWER, described(TOWER, 1), limits=limits_of(rules, start().blocks, ENGINE))
 
 
 def half_dark() -> np.ndarray:
@@ -174,15 +175,15 @@ def test_a_start_that_the_prompt_describes_may_stay():
     ],
 )
 def test_the_materials_that_a_sentence_names(text, materials):
-    assert materials_in(text) == materials
+    assert materials_in(text, ENGINE) == materials
 
 
 def test_the_ground_under_a_named_ground_is_no_stray():
     growth = np.zeros(len(NAMES))
     growth[[DIRT, SAND]] = 0.3, 0.2
-    assert stray_material(growth, "a grassy hill") == (SAND, 0.2)
-    assert stray_material(growth, "a sandy hill") == (DIRT, 0.3)
-    assert stray_material(growth, "a thing") == stray_material(-growth, TOWER) == (AIR, 0.0)
+    assert stray_material(growth, "a grassy hill", ENGINE) == (SAND, 0.2)
+    assert stray_material(growth, "a sandy hill", ENGINE) == (DIRT, 0.3)
+    assert stray_material(growth, "a thing", ENGINE) == stray_material(-growth, TOWER, ENGINE) == (AIR, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from teacher.worlds.materials import DIRT
 from tests.helpers.small_run import dataset, grassland, snow_with_post, world
 from voxsds.render.draw import PSNR_CEILING, draw
 from voxsds.validate.photographs import MOST_VIEWS, Photograph, away_from_edges, chosen_views, compare
-from voxsds.world.palette import DIRT
 
 
 def photographs(blocks: np.ndarray) -> list[Photograph]:

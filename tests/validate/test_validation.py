@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from teacher.worlds.materials import ENGINE, GRASS
 from tests.helpers.small_run import (
     FRAME,
     GRADIENTS,
@@ -35,7 +36,6 @@ from voxsds.validate.run import ProbeMargin
 from voxsds.validate.validation import validate
 from voxsds.validate.views import ValidateSettings
 from voxsds.world.maps import BlockMap
-from voxsds.world.palette import DEFAULT_PALETTE, GRASS
 from voxsds.world.poses import orbit_pose
 
 PROMPT = "a stone tower on snowy hills"
@@ -85,7 +85,7 @@ def test_changes_name_the_fate_of_every_block():
 
 
 def test_a_drawn_block_world_has_only_the_colours_of_its_faces_and_the_sky():
-    image = draw(BlockMap(grassland(), DEFAULT_PALETTE, FRAME), dataset()[:1])[0]
+    image = draw(BlockMap(grassland(), ENGINE, FRAME), dataset()[:1])[0]
     assert len(np.unique(image.flatten(1).T.numpy().round(4), axis=0)) <= 4  # top, two sides, sky
 
 
@@ -114,7 +114,7 @@ def test_views_in_the_report_are_those_scored_drawn_larger(result, evaluator):
     assert len(result.views) == SETTINGS.pictured
     assert all(view.after.shape == (3, 48, 48) for view in result.views)
     cameras = held_out_cameras(SETTINGS.ring, LAW, SHAPE, FRAME, 32, dataset())
-    images = draw(BlockMap(snow_with_post(), DEFAULT_PALETTE, FRAME), cameras)
+    images = draw(BlockMap(snow_with_post(), ENGINE, FRAME), cameras)
     scores = evaluator.scores(images, [PROMPT])[::2, 0]
     assert [view.score_after for view in result.views] == pytest.approx(scores.tolist(), abs=1e-5)
 
@@ -133,7 +133,7 @@ def test_the_control_scores_the_same_pictures_under_other_texts(result, evaluato
     texts = [other.text for other in result.others]
     assert len(texts) == SETTINGS.other_prompts and PROMPT not in texts
     cameras = held_out_cameras(SETTINGS.ring, LAW, SHAPE, FRAME, 32, dataset())
-    images = draw(BlockMap(grassland(), DEFAULT_PALETTE, FRAME), cameras)
+    images = draw(BlockMap(grassland(), ENGINE, FRAME), cameras)
     expected = evaluator.scores(images, texts).mean(dim=0).tolist()
     assert [other.before for other in result.others] == pytest.approx(expected, abs=1e-5)
 
@@ -141,7 +141,7 @@ def test_the_control_scores_the_same_pictures_under_other_texts(result, evaluato
 def test_the_datasets_images_are_held_against_our_render_where_there_are_any(result, evaluator):
     assert result.figures.photographs is None
     run = small_run(PROMPT, grassland(), snow_with_post())
-    images = draw(BlockMap(grassland(), DEFAULT_PALETTE, FRAME), dataset())
+    images = draw(BlockMap(grassland(), ENGINE, FRAME), dataset())
     taken = [Photograph(camera, image) for camera, image in zip(dataset(), images, strict=True)]
     judged = judge(replace(run, photographs=taken), evaluator)
     assert judged.figures.photographs.views == len(dataset())

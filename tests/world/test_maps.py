@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from teacher.worlds.materials import ENGINE, STONE, WATER
 from voxsds.render.rays import ray_bundle
 from voxsds.world.cameras import Frame, look_at
 from voxsds.world.maps import EMPTY_SHAPE, BlockMap, read_map, with_blocks, write_map
-from voxsds.world.palette import DEFAULT_PALETTE, STONE, WATER
 
 BRICK = {
     "id": "brick-1",
@@ -99,8 +99,8 @@ BROKEN: dict[str, tuple[Callable[[dict], Any], str, str]] = {
     "misspelt type": (block(1, blockType="Gras"), "block 1 at (3, 4, 5) has blockType 'Gras'", "'Grass'?"),
     "type in lower case": (block(1, blockType="stone"), "has blockType 'stone'", "Did you mean 'Stone'?"),
     "foreign type": (block(0, blockType="Obsidian"), "known types are Air, Grass", "customBlocks"),
-    "no type": (block(0, blockType=None), "block 0 has no blockType", '"Stone"'),
-    "type a number": (block(0, blockType=3), "block 0 at (0, 0, 0) has blockType 3", '"Stone"'),
+    "no type": (block(0, blockType=None), "block 0 has no blockType", '"blockType": "Water"'),
+    "type a number": (block(0, blockType=3), "block 0 at (0, 0, 0) has blockType 3", '"blockType": "Water"'),
     "type a list": (block(0, blockType=["Stone"]), 'has blockType ["Stone"]', "give a name"),
     "worldConfig null": (changed(worldConfig=None), "worldConfig is null", "must be an object"),
     "dimensions a list": (config(dimensions=[8, 6, 10]), "dimensions is [8, 6, 10]", "must be an object"),
@@ -135,7 +135,7 @@ def test_a_broken_map_is_refused_with_place_and_remedy(case: str, tmp_path: Path
     breaking, place, remedy = BROKEN[case]
     path = written(tmp_path, breaking(sound_map()))
     with pytest.raises(ValueError) as error:
-        read_map(path)
+        read_map(path, ENGINE)
     assert str(error.value).startswith(str(path))
     assert place in str(error.value)
     assert remedy in str(error.value)
@@ -143,20 +143,20 @@ def test_a_broken_map_is_refused_with_place_and_remedy(case: str, tmp_path: Path
 
 def test_a_missing_map_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere/map.json: there is no such file; check the path"):
-        read_map(tmp_path / "nowhere" / "map.json")
+        read_map(tmp_path / "nowhere" / "map.json", ENGINE)
 
 
 def test_a_sound_map_is_read_as_it_stands(tmp_path: Path) -> None:
-    world = read_map(written(tmp_path, sound_map()))
+    world = read_map(written(tmp_path, sound_map()), ENGINE)
     assert world.blocks.shape == (8, 6, 10)
     assert world.blocks[0, 0, 0] == STONE
-    assert DEFAULT_PALETTE.names[world.blocks[3, 4, 5]] == "Grass"
+    assert ENGINE.names[world.blocks[3, 4, 5]] == "Grass"
     assert (world.blocks > 0).sum() == 2
     assert world.frame == Frame((4.0, 5.0), 1.5)
 
 
 def test_air_is_no_block(tmp_path: Path) -> None:
-    world = read_map(written(tmp_path, block(1, blockType="Air")(sound_map())))
+    world = read_map(written(tmp_path, block(1, blockType="Air")(sound_map())), ENGINE)
     assert (world.blocks > 0).sum() == 1
 
 
@@ -169,26 +169,28 @@ def test_air_is_no_block(tmp_path: Path) -> None:
     ],
 )
 def test_an_empty_map_gets_the_usual_grid(raw: dict, scale: float, tmp_path: Path) -> None:
-    world = read_map(written(tmp_path, raw))
+    world = read_map(written(tmp_path, raw), ENGINE)
     assert world.blocks.shape == EMPTY_SHAPE == (32, 24, 32)
     assert world.frame == Frame((16.0, 16.0), scale)
 
 
 def test_a_map_without_dimensions_is_padded_by_a_tenth(tmp_path: Path) -> None:
     raw = {"blocks": [{"position": [19, 0, 9], "blockType": "Sand"}]}
-    assert read_map(written(tmp_path, raw)).blocks.shape == (22, 1, 11)
+    assert read_map(written(tmp_path, raw), ENGINE).blocks.shape == (22, 1, 11)
 
 
 def test_padding_does_not_move_the_blocks_against_the_cameras(tmp_path: Path) -> None:
     """A block of a map with dimensions 20 x 1 x 10 is seen in the same pixel where it has none."""
     raw = {"blocks": [{"position": [19, 0, 9], "blockType": "Sand"}]}
-    padded = read_map(written(tmp_path, raw))
-    sized = read_map(written(tmp_path, {**raw, "worldConfig": {"dimensions": {"x": 20, "y": 1, "z": 10}}}))
+    padded = read_map(written(tmp_path, raw), ENGINE)
+    sized = read_map(
+        written(tmp_path, {**raw, "worldConfig": {"dimensions": {"x": 20, "y": 1, "z": 10}}}), ENGINE
+    )
     assert padded.blocks.shape != sized.blocks.shape
     camera = look_at(np.array([30.0, 20.0, 10.0]), np.zeros(3), 45.0, 16, 16)
     assert ray_bundle([camera], padded.frame).eye.equal(ray_bundle([camera], sized.frame).eye)
     write_map(tmp_path / "again.json", padded)
-    again = read_map(tmp_path / "again.json")
+    again = read_map(tmp_path / "again.json", ENGINE)
     assert again.frame == sized.frame
     assert again.blocks.shape == padded.blocks.shape
 
@@ -196,19 +198,19 @@ def test_padding_does_not_move_the_blocks_against_the_cameras(tmp_path: Path) ->
 def test_the_centre_is_written_only_where_it_is_not_the_middle(tmp_path: Path) -> None:
     blocks = np.zeros((4, 2, 6), dtype=np.int64)
     for centre in ((2.0, 3.0), (2.5, 3.0)):
-        write_map(tmp_path / "map.json", BlockMap(blocks, DEFAULT_PALETTE, Frame(centre), {}))
+        write_map(tmp_path / "map.json", BlockMap(blocks, ENGINE, Frame(centre), {}))
         raw = json.loads((tmp_path / "map.json").read_text())
         assert ("center" in raw["worldConfig"]) == (centre != (2.0, 3.0))
-        assert read_map(tmp_path / "map.json").frame.center == centre
+        assert read_map(tmp_path / "map.json", ENGINE).frame.center == centre
 
 
 @pytest.mark.parametrize("spelling", ["Brick", "brick-1"])
 def test_custom_blocks_extend_the_palette_and_keep_their_spelling(spelling: str, tmp_path: Path) -> None:
     raw = block(1, blockType=spelling)({**sound_map(), "customBlocks": [BRICK]})
-    world = read_map(written(tmp_path, raw))
+    world = read_map(written(tmp_path, raw), ENGINE)
     kind = int(world.blocks[3, 4, 5])
-    assert world.palette.names == (*DEFAULT_PALETTE.names, spelling)
-    assert kind == len(DEFAULT_PALETTE)
+    assert world.palette.names == (*ENGINE.names, spelling)
+    assert kind == len(ENGINE)
     np.testing.assert_array_equal(world.palette.albedo[kind, 0], COLORS["top"])
     write_map(tmp_path / "out.json", world)
     assert json.loads((tmp_path / "out.json").read_text())["blocks"][1]["blockType"] == spelling
@@ -219,7 +221,7 @@ def test_unknown_keys_come_back_out(tmp_path: Path) -> None:
     raw["worldConfig"]["gravity"] = 9.81
     raw["worldConfig"]["dimensions"]["w"] = 1
     raw["blocks"][1]["facing"] = {"to": "north"}
-    write_map(tmp_path / "out.json", read_map(written(tmp_path, raw)))
+    write_map(tmp_path / "out.json", read_map(written(tmp_path, raw), ENGINE))
     assert json.loads((tmp_path / "out.json").read_text()) == raw
 
 
@@ -227,7 +229,7 @@ def test_a_block_that_changes_loses_its_own_keys_and_no_other(tmp_path: Path) ->
     raw = sound_map()
     for entry in raw["blocks"]:
         entry["note"] = "mine"
-    world = read_map(written(tmp_path, raw))
+    world = read_map(written(tmp_path, raw), ENGINE)
     blocks = world.blocks.copy()
     blocks[3, 4, 5] = WATER
     write_map(tmp_path / "out.json", with_blocks(world, blocks))
@@ -237,7 +239,7 @@ def test_a_block_that_changes_loses_its_own_keys_and_no_other(tmp_path: Path) ->
 
 
 def test_blocks_of_another_size_are_refused(tmp_path: Path) -> None:
-    world = read_map(written(tmp_path, sound_map()))
+    world = read_map(written(tmp_path, sound_map()), ENGINE)
     with pytest.raises(ValueError, match=r"\(2, 2, 2\) do not fit the map's grid \(8, 6, 10\); give"):
         with_blocks(world, np.zeros((2, 2, 2), dtype=np.int64))
 
@@ -245,7 +247,7 @@ def test_blocks_of_another_size_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [-1, 8])
 def test_a_failed_write_leaves_the_old_map_whole(kind: int, tmp_path: Path) -> None:
     path = written(tmp_path, sound_map())
-    before, world = path.read_bytes(), read_map(path)
+    before, world = path.read_bytes(), read_map(path, ENGINE)
     with pytest.raises(ValueError, match="the palette ends at 7; give blocks that index the palette"):
         write_map(path, replace(world, blocks=np.full((8, 6, 10), kind)))
     with pytest.raises(ValueError, match="map.json: the value of metadata.loss is not a finite number"):
@@ -270,8 +272,8 @@ def test_a_written_map_reads_back_and_writes_the_same_bytes(
 ) -> None:
     extra = {f"own-{key}": value for key, value in extra.items()}
     folder = tmp_path_factory.mktemp("maps")
-    write_map(folder / "a.json", BlockMap(blocks, DEFAULT_PALETTE, Frame(centre, scale), extra))
-    world = read_map(folder / "a.json")
+    write_map(folder / "a.json", BlockMap(blocks, ENGINE, Frame(centre, scale), extra))
+    world = read_map(folder / "a.json", ENGINE)
     np.testing.assert_array_equal(world.blocks, blocks)
     assert world.frame == Frame(centre, scale)
     assert {key: world.extra[key] for key in extra} == extra
@@ -287,6 +289,6 @@ def test_the_order_of_blocks_in_the_file_means_nothing(
     blocks = [{"position": [x, 0, z], "blockType": "Dirt"} for x in range(3) for z in range(3)]
     folder, shuffled = tmp_path_factory.mktemp("maps"), blocks.copy()
     random.shuffle(shuffled)
-    write_map(folder / "a.json", read_map(written(folder, {"blocks": blocks})))
-    write_map(folder / "b.json", read_map(written(folder, {"blocks": shuffled})))
+    write_map(folder / "a.json", read_map(written(folder, {"blocks": blocks}), ENGINE))
+    write_map(folder / "b.json", read_map(written(folder, {"blocks": shuffled}), ENGINE))
     assert (folder / "a.json").read_bytes() == (folder / "b.json").read_bytes()

@@ -50,14 +50,14 @@ def kept_share(
 
 
 def material_counts(blocks: Integer[np.ndarray, "X Y Z"], names: Sequence[str]) -> dict[str, int]:
-    """Number of blocks of each material but air."""
+    """Number of blocks of each material but air that there is."""
     counts = np.bincount(blocks.ravel(), minlength=len(names))
-    return {name: int(counts[i]) for i, name in enumerate(names) if i != AIR}
+    return {name: int(counts[i]) for i, name in enumerate(names) if i != AIR and counts[i]}
 
 
 def shares(counts: dict[str, int]) -> dict[str, float]:
-    """Counts over their sum; all zero where there is nothing."""
-    total = max(1, sum(counts.values()))
+    """Counts over their sum."""
+    total = sum(counts.values())
     return {name: count / total for name, count in counts.items()}
 
 

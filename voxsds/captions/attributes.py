@@ -6,10 +6,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from voxsds.world.palette import DIRT, GRASS, PLANK, SAND, SNOW, STONE
-
-MATERIALS = {"stone": STONE, "plank": PLANK, "sand": SAND, "snow": SNOW, "dirt": DIRT}
-BIOMES = {"grassy": GRASS, "sandy": SAND, "snowy": SNOW, "rocky": STONE, "dirt": DIRT}
+# Everything here is a word of the captions; which block a word means is the generator's affair.
+MATERIALS = ("stone", "plank", "sand", "snow", "dirt")  # of structures
+BIOMES = {"grassy": "grass", "sandy": "sand", "snowy": "snow", "rocky": "stone", "dirt": "dirt"}  # its ground
 RELIEFS = ("plain", "hills", "hill", "mountain", "valley", "island", "lake", "river", "beach")
 WATERY = ("island", "lake", "river", "beach")
 SIZES = (None, "big", "small")
@@ -235,7 +234,7 @@ def _structure(
         return Structure(kind, None, count=int(rng.random() < 0.3), size=None)
     weights = {m: w for m, w in _MATERIAL_WEIGHTS.items() if (m, kind) not in held_out}
     if kind in ("road", "fence"):
-        weights = {m: w for m, w in weights.items() if MATERIALS[m] != BIOMES[biome]}
+        weights = {m: w for m, w in weights.items() if m != BIOMES[biome]}
     material = pick(rng, weights)
     return Structure(kind, material, 1, _size(rng), _roof(rng, kind, material))
 

@@ -15,6 +15,7 @@ from voxsds.cli.project import (
     examples,
     map_file,
     map_folder,
+    palette,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def import_build(
 
     target = map_folder(map) / "map.json"
     refuse_to_replace([target], force)
-    imported = import_world(file, read_mapping(blocks), box, pad)
+    imported = import_world(file, read_mapping(palette(), blocks), box, pad)
     write_map(target, imported.world)
     if json:
         print_json(_as_json(target, imported))
@@ -132,7 +133,9 @@ def export_map(
     from voxsds.formats.mapping import read_mapping
     from voxsds.world.maps import read_map
 
-    exported = export_world(file, read_map(map_file(map, optimized)), read_mapping(blocks), sponge, force)
+    materials = palette()
+    world, mapping = read_map(map_file(map, optimized), materials), read_mapping(materials, blocks)
+    exported = export_world(file, world, mapping, sponge, force)
     if json:
         matches = [match._asdict() for match in exported.matches]
         print_json({"files": [str(path) for path in exported.files], "became": matches})

@@ -5,15 +5,7 @@ from typing import Annotated
 import typer
 
 from voxsds.cli.output import print_json, warn
-from voxsds.cli.project import (
-    AsJson,
-    Force,
-    MapId,
-    dataset_folder,
-    examples,
-    map_file,
-    pose_law,
-)
+from voxsds.cli.project import AsJson, Force, MapId, dataset_folder, examples, map_file, palette, pose_law
 
 EXAMPLES = examples("voxsds cameras --map 3", "voxsds cameras --map 3 --orbit 48 --walk 0 --size 512 --force")
 
@@ -34,7 +26,7 @@ def cameras(
     from voxsds.world.maps import read_map
 
     settings = CaptureSettings(orbit, walk, size)
-    world, folder = read_map(map_file(map, optimized=False)), dataset_folder(map)
+    world, folder = read_map(map_file(map, optimized=False), palette()), dataset_folder(map)
     refuse_to_replace([folder / "metadata.json"], force)
     made = capture(world, folder, settings, pose_law(), name=f"voxsds-cameras-{map}")
     walks = len(made) - orbit

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from voxsds.cli.output import print_json
-from voxsds.cli.project import AsJson, Force, MapId, Optimized, examples, map_file
+from voxsds.cli.project import AsJson, Force, MapId, Optimized, examples, map_file, palette
 
 EXAMPLES = examples(
     "voxsds render --map 1 hill.png --azimuth 120",
@@ -36,7 +36,7 @@ def render(
     from voxsds.world.maps import read_map
 
     refuse_to_replace([file], force)
-    world = read_map(map_file(map, optimized))
+    world = read_map(map_file(map, optimized), palette())
     write_picture(file, world, size, azimuth, elevation, frames, seconds)
     if json:
         turn = (1, None) if file.suffix.lower() in STILL else (frames, seconds)

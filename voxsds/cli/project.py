@@ -55,6 +55,14 @@ def map_file(map_id: str, optimized: bool) -> Path:
                      f"bring one with: voxsds import FILE --map {map_id}")  # fmt: skip
 
 
+def palette() -> Any:
+    """The Palette that `palette` names, of which the maps are made."""
+    from voxsds.files.params import read_params, read_value
+    from voxsds.world.palette import read_palette
+
+    return read_palette(read_value(read_params(PARAMS), "palette", str))
+
+
 def pose_law() -> Any:
     """The section `poses`: the PoseLaw that the teacher's images were taken by."""
     from voxsds.files.params import read_params, read_section

@@ -3,7 +3,9 @@
 `where` is the place for the message, such as "maps/1/map.json: worldConfig".
 """
 
+import difflib
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
@@ -59,6 +61,18 @@ def shown(value: Any) -> str:
     """The value as JSON spells it, cut short."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def listed(names: Sequence[str], most: int = 24) -> str:
+    """The names with commas, those after the first `most` as a number: "a, b and 3 more"."""
+    more = len(names) - most
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:most])} and {more} more"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The one of `known` that is spelt most like `name`, in whatever case: "Dark Oka" is "dark oak"."""
+    lower = {each.lower(): each for each in known}
+    return lower[difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.0)[0]]
 
 
 def as_record(value: Any, kind: type[T], where: str) -> T:

@@ -14,10 +14,11 @@ from voxsds.formats.build import Box, Build, Kind, Shape, bounding_box, cropped,
 from voxsds.formats.mapping import Choice, How, Mapping, base_name
 from voxsds.world.cameras import Frame
 from voxsds.world.maps import MAX_SIDE, MAX_VOXELS, BlockMap, read_map, write_map
-from voxsds.world.palette import AIR, DEFAULT_PALETTE, TOP, Palette
+from voxsds.world.palette import AIR, TOP, Palette
 
-READ = (".schem", ".litematic", ".nbt", ".vox", ".json")
-WRITTEN = (".schem", ".litematic", ".nbt", ".vox", ".glb", ".json")
+FORMATS = (".schem", ".litematic", ".nbt", ".vox")  # of other programs, each a case of `format_of`
+READ = (*FORMATS, ".json")
+WRITTEN = (*FORMATS, ".glb", ".json")
 
 
 class Match(NamedTuple):
@@ -66,10 +67,10 @@ def import_world(path: Path, mapping: Mapping, crop: Box | None = None, pad: int
     not do. `pad` then adds that many layers of air at the four sides and above, room to build in.
     """
     if path.suffix.lower() == ".json":
-        return _from_map(read_map(path), path, crop, pad)
+        return _from_map(read_map(path, mapping.palette), path, crop, pad)
     build = format_of(path).read(path)
     choices = [mapping.material_of(kind) for kind in build.kinds]
-    return _placed(build, choices, DEFAULT_PALETTE, path, crop, pad)
+    return _placed(build, choices, mapping.palette, path, crop, pad)
 
 
 def export_world(
@@ -91,10 +92,11 @@ def export_world(
             return Exported((path,), ())
         case ".vox":
             return Exported(tuple(vox.write(path, _coloured(world))), ())
-        case ".schem" | ".litematic" | ".nbt":
+        case ".schem":
             build, matches = _as_states(world, mapping)
-            if path.suffix.lower() == ".schem":
-                return Exported(tuple(sponge.write(path, build, sponge_version)), matches)
+            return Exported(tuple(sponge.write(path, build, sponge_version)), matches)
+        case suffix if suffix in FORMATS:
+            build, matches = _as_states(world, mapping)
             return Exported(tuple(format_of(path).write(path, build)), matches)
     raise ValueError(f"{path}: worlds are written as {', '.join(WRITTEN)}; choose one of these")
 

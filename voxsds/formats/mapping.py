@@ -1,8 +1,10 @@
-"""Which of our materials is which of another program's blocks: a table, then colours, then what is left.
+"""Which material of a palette is which of another program's blocks: tables, then colours, then what is left.
 
-blocks.yaml beside this file is the table; a person's own of the same form is asked before it.
+blocks.yaml beside this file is a table of what a palette makes of blocks that it has no row for; a person's
+own of the same form is asked before it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,15 +14,17 @@ import numpy as np
 from jaxtyping import Float
 
 from voxsds.files.disk import read_yaml
-from voxsds.files.expect import as_numbers, as_object, shown
+from voxsds.files.expect import as_numbers, as_object, listed, shown
 from voxsds.formats.build import Kind
-from voxsds.world.palette import AIR, DEFAULT_PALETTE, SIDE, TOP, Palette
+from voxsds.world.palette import AIR, SIDE, TOP, Palette
 
 TABLE = Path(__file__).with_name("blocks.yaml")
+AIR_STATE = "minecraft:air"
 SECTIONS = ("write", "read", "colors", "otherwise")
 
 How = Literal["same", "table", "colour", "unknown"]  # same: the block is a material of ours already
 Color = tuple[float, float, float]  # 0..1 as displayed
+GREY: Color = (0.5, 0.5, 0.5)
 
 
 class Choice(NamedTuple):
@@ -30,10 +34,11 @@ class Choice(NamedTuple):
     how: How
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mapping:
     """The first rule that matches a name holds; names are without `minecraft:` and properties."""
 
+    palette: Palette  # of the materials that blocks become
     states: dict[str, str]  # material name to block state
     rules: tuple[tuple[str, int], ...]  # pattern, material
     colors: tuple[tuple[str, Color], ...]  # pattern, colour
@@ -48,15 +53,21 @@ class Mapping:
         color = kind.color or next((c for pattern, c in self.colors if fnmatchcase(name, pattern)), None)
         if color is None:
             return Choice(self.otherwise, "unknown")
-        return Choice(nearest_material(color), "colour")
+        return Choice(nearest_material(color, self.palette), "colour")
 
     def state_of(self, palette: Palette, material: int) -> tuple[str, How]:
-        """The block state for a material; for one that the table lacks, that of the nearest colour."""
+        """The block state for a material; for one that has none, that of the nearest colour.
+
+        ValueError where no material has one.
+        """
         name = palette.names[material]
-        if name in self.states:
-            return self.states[name], "table"
+        if material == AIR or name in self.states:
+            return self.states.get(name, AIR_STATE), "table"
+        stated = [i for i, other in enumerate(self.palette.names) if i != AIR and other in self.states]
+        if not stated:
+            raise ValueError("no material of the palette has a block state; give some a `state` in its file")
         r, g, b = palette.albedo[material, TOP].tolist()
-        return self.states[DEFAULT_PALETTE.names[nearest_material((r, g, b))]], "colour"
+        return self.states[self.palette.names[nearest_material((r, g, b), self.palette, stated)]], "colour"
 
 
 def base_name(state: str) -> str:
@@ -64,11 +75,12 @@ def base_name(state: str) -> str:
     return state.partition("[")[0].removeprefix("minecraft:")
 
 
-def nearest_material(color: Color) -> int:
-    """The engine's material with a top or a side nearest to `color` in CIELAB; never air."""
-    faces = lab(DEFAULT_PALETTE.albedo[1:, [TOP, SIDE]])
+def nearest_material(color: Color, palette: Palette, among: Sequence[int] | None = None) -> int:
+    """The material, `among` these or of all but air, with a top or a side nearest to `color` in CIELAB."""
+    materials = list(range(1, len(palette)) if among is None else among)
+    faces = lab(palette.albedo[materials][:, [TOP, SIDE]])
     distance = np.linalg.norm(faces - lab(np.array(color)), axis=-1).min(axis=1)
-    return 1 + int(np.argmin(distance))
+    return materials[int(np.argmin(distance))]
 
 
 def lab(rgb: Float[np.ndarray, "*colors 3"]) -> Float[np.ndarray, "*colors 3"]:
@@ -82,36 +94,54 @@ def lab(rgb: Float[np.ndarray, "*colors 3"]) -> Float[np.ndarray, "*colors 3"]:
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
-def read_mapping(own: Path | None = None) -> Mapping:
-    """The shipped table, with that of the file `own` before it; ValueError where one is not as it must be."""
-    shipped = _table(TABLE)
-    if own is None:
-        return shipped
-    mine = _table(own)
+def read_mapping(palette: Palette, own: Path | None = None) -> Mapping:
+    """What is asked in turn: the file `own`, the states of `palette`, and the shipped table.
+
+    Rows of the shipped table for materials that the palette lacks are left out. ValueError where a file is
+    not as it must be.
+    """
+    mine = _Table((), {}, (), None) if own is None else _table(own, palette, strict=True)
+    shipped = _table(TABLE, palette, strict=False)
+    stated = ((base_name(state), palette.index(name)) for name, state in palette.states.items())
+    otherwise = shipped.otherwise if mine.otherwise is None else mine.otherwise
     return Mapping(
-        shipped.states | mine.states,
-        mine.rules + shipped.rules,
-        mine.colors + shipped.colors,
-        shipped.otherwise if mine.otherwise == AIR else mine.otherwise,
+        palette=palette,
+        states={**palette.states, **mine.states},
+        rules=(*mine.rules, *stated, *shipped.rules),
+        colors=mine.colors + shipped.colors,
+        otherwise=nearest_material(GREY, palette) if otherwise is None else otherwise,
     )
 
 
-def _table(path: Path) -> Mapping:
+class _Table(NamedTuple):
+    """A file of the form of blocks.yaml."""
+
+    rules: tuple[tuple[str, int], ...]
+    states: dict[str, str]
+    colors: tuple[tuple[str, Color], ...]
+    otherwise: int | None
+
+
+def _table(path: Path, palette: Palette, strict: bool) -> _Table:
+    """The file; one that is not `strict` may name materials that the palette lacks, and says nothing then."""
     raw = as_object(read_yaml(path), str(path))
     if unknown := [key for key in raw if key not in SECTIONS]:
         raise ValueError(f"{path}: {unknown[0]!r} is none of the sections {', '.join(SECTIONS)}; rename it")
     states = as_object(raw.get("write", {}), f"{path}: write")
     for name, state in states.items():
         if not isinstance(state, str) or not state:
-            raise ValueError(f"{path}: write.{name} is {shown(state)}; give a block such as minecraft:stone")
+            raise ValueError(f"{path}: write.{name} is {shown(state)}; give a block such as {AIR_STATE}")
     rules = [
-        (pattern, _material(name, where))
+        (pattern, material)
         for name, patterns, where in _entries(raw, "read", path)
+        if (material := _material(name, palette, strict, where)) is not None
         for pattern in _patterns(patterns, where)
     ]
     colors = [(pattern, _color(value, where)) for pattern, value, where in _entries(raw, "colors", path)]
-    otherwise = _material(raw["otherwise"], f"{path}: otherwise") if "otherwise" in raw else AIR
-    return Mapping(states, tuple(rules), tuple(colors), otherwise)
+    otherwise = None
+    if "otherwise" in raw:
+        otherwise = _material(raw["otherwise"], palette, strict, f"{path}: otherwise")
+    return _Table(tuple(rules), states, tuple(colors), otherwise)
 
 
 def _entries(raw: dict[str, Any], section: str, path: Path) -> list[tuple[Any, Any, str]]:
@@ -125,16 +155,19 @@ def _entries(raw: dict[str, Any], section: str, path: Path) -> list[tuple[Any, A
     return entries
 
 
-def _material(name: Any, where: str) -> int:
-    if name not in DEFAULT_PALETTE.names:
-        known = ", ".join(DEFAULT_PALETTE.names)
-        raise ValueError(f"{where}: {name!r} is none of the materials {known}; name one of these")
-    return DEFAULT_PALETTE.index(name)
+def _material(name: Any, palette: Palette, strict: bool, where: str) -> int | None:
+    """Index of a material; None for one that the palette lacks, which is an error where it is `strict`."""
+    if name in palette.names:
+        return palette.index(name)
+    if not strict:
+        return None
+    known = listed(palette.names)
+    raise ValueError(f"{where}: {name!r} is none of the materials {known}; name one of these")
 
 
 def _patterns(value: Any, where: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(pattern, str) for pattern in value):
-        raise ValueError(f"{where} is {shown(value)}; give a list of names, such as [dirt, '*_dirt']")
+        raise ValueError(f"{where} is {shown(value)}; give a list of names, such as [oak_log, '*_log']")
     return value
 
 

@@ -98,6 +98,7 @@ def gradient_test(
     figures["per_material_gradients"] = {
         key: {"name": name, **_magnitudes(channel)}
         for (key, name), channel in zip(names.items(), material, strict=True)
+        if channel.any()
     }
     figures["occupancy"] = _figures(occupancy, occupancy.abs(), visible, settings.gate)
     figures["ok"] = figures["ok"] and figures["occupancy"]["ok"]

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from voxsds.world.field import Field, is_large
 from voxsds.world.palette import AIR
 
+LEAST_SHARE = 0.005  # of a material that statistics name
+
 
 @dataclass(frozen=True)
 class GridSettings:
@@ -194,19 +196,21 @@ class DifferentiableVoxelGrid(nn.Module):
     @torch.no_grad()
     def statistics(self, names: Sequence[str]) -> dict[str, Any]:
         """`grid_stats` of the log. `density` is the share of voxels that would be exported as blocks;
-        `material_distribution` the mean softmax over the occupied voxels, by the materials' `names`."""
+        `material_distribution` the mean softmax over the occupied voxels, by the materials' `names`, of
+        those that have `LEAST_SHARE` of it."""
         occupancy = torch.sigmoid(self.occupancy_logits)
         materials = self._material_channels()
         occupied = occupancy > 0.5
         active = int((occupied & (materials.argmax(dim=0) != AIR)).sum())
         inside = torch.softmax(materials, dim=0).flatten(1) @ occupied.flatten().to(materials)
         shares = inside / occupied.sum().clamp(min=1)
+        found = zip(names, shares.tolist(), strict=True)
         return {
             "num_active_voxels": active,
             "occupancy_mean": occupancy.mean().item(),
             "occupancy_std": occupancy.std(correction=0).item(),
             "density": active / occupancy.numel(),
-            "material_distribution": {name: share.item() for name, share in zip(names, shares, strict=True)},
+            "material_distribution": {n: s for n, s in found if s >= LEAST_SHARE},
         }
 
     def logit_gradients(self) -> tuple[Float[Tensor, "X Y Z"], Float[Tensor, "M X Y Z"]]:

@@ -24,6 +24,7 @@ from voxsds.render.rays import RayBundle
 from voxsds.render.renderer import render
 from voxsds.world.field import Field, solid_field
 from voxsds.world.maps import read_map
+from voxsds.world.palette import read_palette
 
 NOTHING = ""  # the text that means no text in particular
 
@@ -34,6 +35,7 @@ class OracleModel:
 
     kind: Literal["oracle"]
     map: str  # the map.json of the world to arrive at, of the size of the one that is optimised
+    palette: str  # of that map, the same as the optimised one's
 
 
 def posterior_mean(
@@ -155,7 +157,7 @@ def load(
     model: OracleModel, ask: AskSettings, cache: Path, device: str, texts: Sequence[str]
 ) -> OracleTeacher:
     """An oracle that knows nothing but the world of the map, whatever the prompt."""
-    target = read_map(Path(model.map))
+    target = read_map(Path(model.map), read_palette(model.palette))
     lit = lit_faces(target.palette).to(device, torch.float32)
     return OracleTeacher({NOTHING: [target.blocks]}, lit, ask.resolution)
 
@@ -163,7 +165,7 @@ def load(
 def needs(model: OracleModel, ask_hub: bool) -> Needs:
     """The map of the world to arrive at, and the memory of its field."""
     try:
-        target = read_map(Path(model.map))
+        target = read_map(Path(model.map), read_palette(model.palette))
     except (ValueError, OSError) as error:
         problem = str(error) if Path(model.map).is_file() else f"{model.map}: there is no such map; name one"
         return Needs((Source("map", model.map, problem, None),), None, None, None)

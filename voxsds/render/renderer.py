@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
 from voxsds.render.light import SKY
 from voxsds.render.paint import paint
@@ -33,12 +34,17 @@ class Hits(NamedTuple):
 
 @runtime_checkable
 class Backend(Protocol):
-    """What a module has to have that draws. It takes colours of faces, and knows no material."""
+    """A module that draws. It takes colours of faces, and knows no material."""
+
+    @property
+    def CHANNELS(self) -> int:
+        """Numbers of a face as `composite` takes it: RGB, and zeros where there is room for more."""
+        ...
 
     def composite(
         self,
         opacity: Float[Tensor, "X Y Z"],
-        faces: Float[Tensor, "X Y Z 6 3"],  # paint.paint
+        faces: Float[Tensor, "X Y Z 6 C"],  # paint.paint
         rays: RayBundle,
         background: Float[Tensor, "3"],
         threshold: float,
@@ -134,8 +140,8 @@ def render(
     """
     _check(opacity, material, lit)
     sky = _sky(opacity.dtype, opacity.device) if background is None else background.to(opacity)
-    faces = paint(material, lit.detach().to(opacity))
     drawing = backend_of(choose_backend(backend, opacity.device))
+    faces = paint(material, pad(lit.detach().to(opacity), (0, drawing.CHANNELS - 3)))
     return Rendering(*drawing.composite(opacity, faces, rays, sky, threshold, min_transmittance))
 
 

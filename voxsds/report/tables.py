@@ -5,19 +5,19 @@ from typing import Any
 
 from voxsds.validate.figures import Figures, Gradients, Materials
 from voxsds.validate.run import GradientTest
-from voxsds.world.palette import AIR, TOP, Palette
+from voxsds.world.palette import TOP, Palette
 
 TOTALS = ("blocks", "changed")  # of the result: nothing that was done
 
 
 def material_rows(shares: Materials, palette: Palette) -> list[dict[str, Any]]:
-    """A row for each material: its shares "before" and "after", and its colour from above."""
+    """A row for each material that there is: its shares "before" and "after", and its colour from above."""
     rows = []
     for index, name in enumerate(palette.names):
-        if index == AIR:
+        before, after = (100 * of.get(name, 0.0) for of in (shares.before, shares.after))
+        if not (before or after):
             continue
         red, green, blue = (round(255 * c) for c in palette.albedo[index, TOP])
-        before, after = (100 * of.get(name, 0.0) for of in (shares.before, shares.after))
         rows.append(
             {
                 "name": name,

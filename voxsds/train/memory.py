@@ -3,16 +3,16 @@
 Counted is what is alive at the worst moment of a step, some way back through the renderer. In numbers a
 voxel, for M materials (air counted), S = M - 1, and f = 1 + 1/8 + 1/64 for the levels 1, 2 and 4:
 
-    grid and Adam         (1 + M)(1 + 3 f) + 1    initial logits; residuals and Adam's two means; reach
-    field and penalties   M + 4 S + 5             what autograd keeps of logits, shares and entropy; reach
-                          2 M                     for patchwork's limit
+    grid and Adam         (1 + M)(1 + 3 f) + 1     initial logits; residuals and Adam's two means; reach
+    field and penalties   M + 4 S + 5              what autograd keeps of logits, shares and entropy; reach
     renderer              the largest of
-                          18 + 3 (S + 2)          colours of the faces; neighbours, where patchwork counts
-                          37, or 94               going back through Triton, or numba
-                          19 + S                  gradients of faces and opacity, then of shares
+                          18                       colours of the faces, while penalties go backward; with
+                          6 (S + 1), 3 M           neighbours for patchwork, and the gradients for its limit
+                          37, or 94                while Triton, or numba, goes backward; 2 M for the limit
+                          19 + 2 S                 when that becomes gradients of shares; 2 M likewise
 
-and besides, the images, the teacher's weights, and what it keeps of every pixel. With eight materials and
-Triton that is 41 + 41 + 37 numbers, 119 x 4 bytes a voxel: 4 GB for 256 x 128 x 256.
+and besides, the images, the teacher's weights, and what it keeps of every pixel. With eight materials, Triton
+and patchwork that is 41 + 41 + 66 numbers, 148 x 4 bytes a voxel: 5 GB for 256 x 128 x 256.
 """
 
 import math
@@ -76,10 +76,9 @@ class Load:
         voxels, solids = math.prod(self.shape), self.materials - 1
         residuals = sum(math.prod(-(-side // k) for side in self.shape) for k in self.levels)
         pixels = self.views * self.resolution**2
-        limit = self.limited * 2 * self.materials
         return {
             "grid and Adam": NUMBER * ((1 + self.materials) * (voxels + 3 * residuals) + voxels),
-            "field and penalties": NUMBER * voxels * (self.materials + 4 * solids + 5 + limit),
+            "field and penalties": NUMBER * voxels * (self.materials + 4 * solids + 5),
             f"renderer ({self.backend})": self._renderer(voxels, solids, pixels),
             "images": NUMBER * PIXEL * pixels,
             "teacher": self._teacher(pixels),
@@ -90,10 +89,11 @@ class Load:
         return sum(self.parts.values())
 
     def _renderer(self, voxels: int, solids: int, pixels: int) -> int:
-        """Before it goes backward, while it does, and when the faces' gradients become the materials'."""
-        before = 18 + self.patchwork * 3 * (solids + 2)
-        backward = backend_of(self.backend).bytes(self.shape, pixels)
-        return max(NUMBER * voxels * max(before, 19 + solids), backward)
+        """While penalties go backward, then the renderer, and when faces become shares."""
+        kept = self.limited * 2 * self.materials
+        penalties = 18 + self.patchwork * 6 * (solids + 1) + self.limited * 3 * self.materials
+        backward = backend_of(self.backend).bytes(self.shape, pixels) + NUMBER * voxels * kept
+        return max(NUMBER * voxels * max(penalties, 19 + 2 * solids + kept), backward)
 
     def _teacher(self, pixels: int) -> int:
         """0 where it is not here yet: its size is known when it has been downloaded."""

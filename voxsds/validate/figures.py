@@ -171,7 +171,7 @@ def _symptoms(run: Run, seen: HeldOut, soft: Field) -> Symptoms:
     return symptoms(
         run.before.blocks,
         run.after.blocks,
-        run.after.palette.names,
+        run.after.palette,
         run.prompt,
         run.limits,
         soft.opacity,

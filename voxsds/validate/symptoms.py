@@ -11,12 +11,10 @@ from voxsds.blocks.limits import Limits
 from voxsds.blocks.neighbours import floating
 from voxsds.blocks.surface import speckle_share, visible
 from voxsds.captions.naming import materials_in
-from voxsds.world.palette import AIR, DIRT, GRASS, SAND, SNOW, STONE, WATER
+from voxsds.world.palette import AIR, Palette
 
 Blocks = Integer[np.ndarray, "X Y Z"]
 
-# The ground under a ground: it comes to light on slopes and in beds, unnamed by any sentence.
-_UNDER = {GRASS: {DIRT, STONE}, DIRT: {STONE}, SAND: {STONE}, SNOW: {STONE}, WATER: {SAND, STONE}}
 PRESENT = 0.002  # share of the visible blocks; the planks of a few trees make 0.005
 SEEN = 0.1  # light that must have arrived at a voxel
 HARD = 0.05  # a voxel less than this away from empty or opaque is one of both
@@ -45,7 +43,7 @@ class Symptoms:
 def symptoms(
     before: Blocks,
     after: Blocks,
-    names: tuple[str, ...],  # of the materials
+    palette: Palette,
     prompt: str,
     limits: Limits | None,  # of the edit; None: everything might change
     opacity: Float[Tensor, "X Y Z"],  # of the trained grid, as its last step drew it
@@ -54,9 +52,10 @@ def symptoms(
 ) -> Symptoms:
     """What a run shows."""
     seen = visible(before) | visible(after)
+    names = palette.names
     shares, shares_before = material_shares(after, len(names)), material_shares(before, len(names))
     main = int(shares.argmax())
-    stray, growth = stray_material(shares - shares_before, prompt)
+    stray, growth = stray_material(shares - shares_before, prompt, palette)
     lost = lost_columns(before, after)
     columns = max(1, int((before != AIR).any(axis=1).sum()))
     return Symptoms(
@@ -64,7 +63,7 @@ def symptoms(
         main_material=names[main],
         main_share=float(shares[main]),
         main_share_before=float(shares_before[main]),
-        missing_materials=[names[m] for m in sorted(materials_in(prompt)) if shares[m] < PRESENT],
+        missing_materials=[names[m] for m in sorted(materials_in(prompt, palette)) if shares[m] < PRESENT],
         stray_material=None if stray == AIR else names[stray],
         stray_growth=growth,
         haze=haze(opacity, reach),
@@ -83,17 +82,20 @@ def material_shares(blocks: Blocks, materials: int) -> Float[np.ndarray, " mater
     return counts / max(1, counts.sum())
 
 
-def stray_material(growth: Float[np.ndarray, " materials"], prompt: str) -> tuple[int, float]:
+def stray_material(
+    growth: Float[np.ndarray, " materials"], prompt: str, palette: Palette
+) -> tuple[int, float]:
     """The material that the prompt does not ask for and whose share grew most, and by how much.
 
-    (AIR, 0) where none grew or the prompt names no material. What lies under a named ground is asked for
-    with it: under grass dirt and stone.
+    (AIR, 0) where none grew or the prompt names no material. What comes to light under a named
+    ground (the palette's column `under`) is asked for with it.
     """
-    asked = materials_in(prompt)
+    asked = materials_in(prompt, palette)
     if not asked:
         return AIR, 0.0
     growth = growth.copy()
-    growth[[AIR, *asked, *(under for m in asked for under in _UNDER.get(m, ()))]] = 0
+    under = [palette.index(name) for m in asked for name in palette.under.get(palette.names[m], ())]
+    growth[[AIR, *asked, *under]] = 0
     worst = int(growth.argmax())
     return (worst, float(growth[worst])) if growth[worst] > 0 else (AIR, 0.0)
 

@@ -1,13 +1,12 @@
-"""Block types by name: the engine's materials, and those that a map defines in customBlocks."""
+"""Block types by name: the materials of a palette, and those that a map defines in customBlocks."""
 
-import difflib
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from voxsds.files.expect import as_numbers, as_object, shown
-from voxsds.world.palette import DEFAULT_PALETTE, Palette
+from voxsds.files.expect import as_object, listed, nearest, shown
+from voxsds.world.palette import Palette, as_color
 
 
 class BlockTypes(NamedTuple):
@@ -19,30 +18,30 @@ class BlockTypes(NamedTuple):
     def unknown(self, kind: Any, where: str) -> ValueError:
         """The error for a block whose type is not among these; it names the nearest one that is."""
         if not isinstance(kind, str):
+            some = self.palette.names[-1]
             return ValueError(
-                f'{where} has blockType {shown(kind)}; give a name such as "blockType": "Stone"'
+                f'{where} has blockType {shown(kind)}; give a name such as "blockType": "{some}"'
             )
-        names = {name.lower(): name for name in self.index_of}
-        near = names[difflib.get_close_matches(kind.lower(), names, n=1, cutoff=0.0)[0]]
         return ValueError(
-            f"{where} has blockType {kind!r}; known types are {', '.join(self.palette.names)}. "
-            f"Did you mean {near!r}? Other types must be defined in customBlocks"
+            f"{where} has blockType {kind!r}; known types are {listed(self.palette.names)}. "
+            f"Did you mean {nearest(kind, self.index_of)!r}? Other types must be defined in customBlocks"
         )
 
 
 def read_block_types(
     custom: Any,  # the file's customBlocks
     used: Collection[Any],  # every blockType in the file
+    palette: Palette,
     where: str,
 ) -> BlockTypes:
-    """The engine's materials and then those of `custom`; ValueError where one is not as it must be.
+    """The materials of `palette` and then those of `custom`; ValueError where one is not as it must be.
 
     A block may call a custom type by name or by id; the palette has the one that the blocks use, so that
     they are written as they were read.
     """
     if not isinstance(custom, list):
         raise ValueError(f"{where} is {shown(custom)}; it must be a list [...]")
-    index_of = {name: index for index, name in enumerate(DEFAULT_PALETTE.names)}
+    index_of = {name: index for index, name in enumerate(palette.names)}
     names, albedo = [], []
     for i, entry in enumerate(custom):
         place = f"{where}[{i}]"
@@ -51,12 +50,12 @@ def read_block_types(
         for alias in aliases:
             if alias in index_of:
                 raise ValueError(f"{place} is called {alias!r}, which is taken; give it another name or id")
-        index_of.update(dict.fromkeys(aliases, len(DEFAULT_PALETTE) + i))
+        index_of.update(dict.fromkeys(aliases, len(palette) + i))
         names.append(next((alias for alias in aliases if alias in used), aliases[0]))
         albedo.append(_albedo(block, f"{place} {names[-1]!r}"))
     if not names:
-        return BlockTypes(DEFAULT_PALETTE, index_of)
-    return BlockTypes(DEFAULT_PALETTE.extended(tuple(names), np.array(albedo)), index_of)
+        return BlockTypes(palette, index_of)
+    return BlockTypes(palette.extended(tuple(names), np.array(albedo)), index_of)
 
 
 def _aliases(block: dict[str, Any], where: str) -> list[str]:
@@ -69,13 +68,4 @@ def _aliases(block: dict[str, Any], where: str) -> list[str]:
 
 def _albedo(block: dict[str, Any], where: str) -> list[np.ndarray]:
     colors = as_object(block.get("colors"), f"{where}: colors")
-    table = []
-    for slot in ("top", "bottom", "side"):
-        color = as_numbers(colors.get(slot), 3, f"{where}: colors.{slot}")
-        if color.min() < 0 or color.max() > 1:
-            raise ValueError(
-                f"{where}: colors.{slot} is {shown(colors[slot])}; give linear red, green and blue of 0 to 1 "
-                "(bytes divided by 255)"
-            )
-        table.append(color)
-    return table
+    return [as_color(colors.get(slot), f"{where}: colors.{slot}") for slot in ("top", "bottom", "side")]

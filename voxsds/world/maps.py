@@ -51,9 +51,10 @@ def with_blocks(world: BlockMap, blocks: Integer[np.ndarray, "X Y Z"]) -> BlockM
     return replace(world, blocks=blocks, block_extra=kept)
 
 
-def read_map(path: Path | str) -> BlockMap:
-    """The world in a map.json; ValueError names file, block and remedy where it is not one.
+def read_map(path: Path | str, palette: Palette) -> BlockMap:
+    """The world in a map.json, of the materials of `palette` and of its own customBlocks.
 
+    ValueError names file, block and remedy where it is not one.
     The grid is `worldConfig.dimensions`, else the bounding box from the origin and 10 % more. The world's
     vertical axis goes through `worldConfig.center` where there is one, else the middle of the dimensions,
     else the middle of the bounding box: padding moves no block against the cameras.
@@ -62,9 +63,9 @@ def read_map(path: Path | str) -> BlockMap:
     config = as_object(raw.get("worldConfig", {}), f"{path}: worldConfig")
     as_object(raw.get("metadata", {}), f"{path}: metadata")
     entries = as_list(raw, "blocks", str(path))
-    positions = [_position(entry, i, path) for i, entry in enumerate(entries)]
+    positions = [_position(entry, i, palette, path) for i, entry in enumerate(entries)]
     used = {entry["blockType"] for entry in entries if isinstance(entry["blockType"], str)}
-    types = read_block_types(raw.get("customBlocks", []), used, f"{path}: customBlocks")
+    types = read_block_types(raw.get("customBlocks", []), used, palette, f"{path}: customBlocks")
     shape, box = _grid_shape(config, positions, path)
     blocks = _fill(positions, _materials(entries, types, path), shape, path)
     frame = Frame(_center(config, box, path), _scale(raw, config, path))
@@ -114,11 +115,11 @@ def _world_config(world: BlockMap) -> dict[str, Any]:
 # Reading, piece by piece. `where` and `path` only go into messages.
 
 
-def _position(entry: Any, index: int, path: Path | str) -> Position:
-    where = f"{path}: block {index}"
+def _position(entry: Any, index: int, palette: Palette, path: Path | str) -> Position:
+    where, some = f"{path}: block {index}", f'"{palette.names[-1]}"'
     if not isinstance(entry, dict):
-        raise ValueError(f'{where} is {shown(entry)}; write {{"position": [x, y, z], "blockType": "Stone"}}')
-    for key, example in (("position", "[x, y, z]"), ("blockType", '"Stone"')):
+        raise ValueError(f'{where} is {shown(entry)}; write {{"position": [x, y, z], "blockType": {some}}}')
+    for key, example in (("position", "[x, y, z]"), ("blockType", some)):
         if key not in entry:
             raise ValueError(f'{where} has no {key}; add "{key}": {example}')
     position = entry["position"]
