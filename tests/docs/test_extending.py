@@ -112,7 +112,7 @@ assert mapping.material_of(Kind("minecraft:torch")) == (0, "table")
 
 
 def backend(copy: Copy) -> None:
-    made = snippet("A renderer backend", "def composite")
+    made = snippet("A renderer backend", "CHANNELS")
     copy.write("voxsds/render/blank.py", "import math\n\nimport torch\n\n\n" + made)
     case = indent(snippet("A renderer backend", "case"), 8 * " ")
     copy.replace("voxsds/render/renderer.py", "        case _:\n", case + "        case _:\n")

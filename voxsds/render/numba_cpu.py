@@ -22,6 +22,8 @@ from torch.autograd.function import once_differentiable
 from voxsds.render import numba_kernels as kernels
 from voxsds.render.rays import RayBundle
 
+CHANNELS = 3  # of a face
+
 PARTS = 4
 
 

@@ -30,6 +30,8 @@ from torch.autograd.function import once_differentiable
 from voxsds.render.nvdiffrast_mesh import Mesh, mesh
 from voxsds.render.rays import RayBundle
 
+CHANNELS = 3  # of a face
+
 
 class Layers(NamedTuple):
     """What the pixels of one view see, front to back."""

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from voxsds.render.rays import RayBundle
 
+CHANNELS = 3  # of a face
+
 PARALLEL = 1e-12  # a direction component under this never crosses a plane
 
 

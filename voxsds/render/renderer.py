@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from voxsds.render.light import SKY
-from voxsds.render.paint import paint
+from voxsds.render.paint import paint, paint_with_room
 from voxsds.render.rays import RayBundle
 
 ON_CPU, ON_CUDA = ("reference", "numba"), ("triton", "nvdiffrast")
@@ -33,12 +33,17 @@ class Hits(NamedTuple):
 
 @runtime_checkable
 class Backend(Protocol):
-    """What a module has to have that draws. It takes colours of faces, and knows no material."""
+    """A module that draws. It takes colours of faces, and knows no material."""
+
+    @property
+    def CHANNELS(self) -> int:
+        """Numbers of a face as `composite` takes it: 3, or 4 by `paint.paint_with_room`."""
+        ...
 
     def composite(
         self,
         opacity: Float[Tensor, "X Y Z"],
-        faces: Float[Tensor, "X Y Z 6 3"],  # paint.paint
+        faces: Float[Tensor, "X Y Z 6 C"],  # paint.paint
         rays: RayBundle,
         background: Float[Tensor, "3"],
         threshold: float,
@@ -134,8 +139,9 @@ def render(
     """
     _check(opacity, material, lit)
     sky = _sky(opacity.dtype, opacity.device) if background is None else background.to(opacity)
-    faces = paint(material, lit.detach().to(opacity))
     drawing = backend_of(choose_backend(backend, opacity.device))
+    lit = lit.detach().to(opacity)
+    faces = paint(material, lit) if drawing.CHANNELS == 3 else paint_with_room(material, opacity, lit)
     return Rendering(*drawing.composite(opacity, faces, rays, sky, threshold, min_transmittance))
 
 

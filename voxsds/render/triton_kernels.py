@@ -28,19 +28,19 @@ def _drawn(opacity, voxel, there, threshold):
 
 @triton.jit
 @no_type_check
-def _row(line, place):
-    """Row of `faces`, 6 * voxel + face, of the voxel and the face that each ray enters."""
+def _rows(line, place):
+    """Offsets (rays, 4) of the rows of `faces` (V, 6, 4) that belong to the voxels and faces entered."""
     _, _, _, voxel, axis = place
-    return voxel.to(tl.int64) * 6 + face_entered(line, axis)
+    row = voxel.to(tl.int64) * 24 + face_entered(line, axis) * 4
+    return row[:, None] + tl.arange(0, 4)[None, :]
 
 
 @triton.jit
 @no_type_check
-def _seen(faces, row, there):
+def _seen(faces, rows, there):
     """Colour of these rows and alpha, which is 1, (rays, 4); black where none is `there`."""
-    channel = tl.arange(0, 4)[None, :]
-    color = tl.load(faces + row[:, None] * 3 + channel, mask=there[:, None] & (channel < 3), other=0.0)
-    return tl.where(channel == 3, 1.0, color)
+    color = tl.load(faces + rows, mask=there[:, None], other=0.0)
+    return tl.where(tl.arange(0, 4)[None, :] == 3, 1.0, color)
 
 
 @triton.jit
@@ -86,7 +86,7 @@ def forward(
         tl.atomic_max(
             reach + place[3], arriving.to(reach.dtype.element_ty, bitcast=True), mask=raised, sem="relaxed"
         )
-        seen = _seen(faces, _row(line, place), a != 0.0)
+        seen = _seen(faces, _rows(line, place), a != 0.0)
         color += (transmittance * a).to(kind)[:, None] * seen
         transmittance *= 1.0 - a
         alive = alive & ~(transmittance <= stop)
@@ -140,7 +140,7 @@ def _worth_behind(opacity, faces, cotangent, beyond, threshold, stop, line, plac
     while any_of(alive):
         place, alive = advance(line, place, alive)
         a = _drawn(opacity, place[3], alive, threshold)
-        seen = _seen(faces, _row(line, place), a != 0.0)
+        seen = _seen(faces, _rows(line, place), a != 0.0)
         worth += (transmittance * a).to(worth.dtype) * tl.sum(seen * cotangent, axis=1)
         transmittance *= 1.0 - a
         others *= 1.0 - a
@@ -152,12 +152,12 @@ def _worth_behind(opacity, faces, cotangent, beyond, threshold, stop, line, plac
 @no_type_check
 def backward(
     opacity, faces, background, eyes, bases, threshold: tl.float64, stop: tl.float64,
-    cotangents, scale, by_opacity, by_faces, nx, ny, nz, height, width,
+    cotangents, scale, sums, nx, ny, nz, height, width,
     FIXED: tl.constexpr, ACROSS: tl.constexpr, DOWN: tl.constexpr,
 ):  # fmt: skip
-    """Add to `by_opacity` (V,) and `by_faces` (6 V, 3) what the pixels send back.
+    """Add to `sums` (V, 6, 4) what the pixels send back to each face: to its colour, and to the opacity.
 
-    Fixed-point sums are in units of 1 / `scale`.
+    Fixed-point sums are in units of 1 / `scale`. One addition of four numbers is a third of four additions.
 
     With g the cotangent of a pixel, h_i = g . (colour of voxel i, 1) and b_i what is behind it is worth:
 
@@ -183,21 +183,17 @@ def backward(
     while any_of(index >= 0):
         there = index >= 0
         a = _drawn(opacity, place[3], there, threshold)
-        row = _row(line, place)
-        here = tl.sum(_seen(faces, row, there) * cotangent, axis=1)
+        rows = _rows(line, place)
+        here = tl.sum(_seen(faces, rows, there) * cotangent, axis=1)
         passed = 1.0 - a
         transmittance /= tl.where(index < last, passed, 1.0)
         arriving = tl.where(index > last, 0.0, transmittance)
         to_opacity = arriving.to(kind) * (here - behind)
         to_color = (arriving * a).to(kind)[:, None] * cotangent
+        sent = tl.where(channel == 3, to_opacity[:, None], to_color)
         if FIXED:
-            unit = tl.load(scale)
-            to_opacity = tl.floor(to_opacity.to(tl.float64) * unit + 0.5).to(tl.int64)
-            to_color = tl.floor(to_color.to(tl.float64) * unit + 0.5).to(tl.int64)
-        lighted = there & (index <= last)
-        tl.atomic_add(by_opacity + place[3], to_opacity, mask=lighted, sem="relaxed")
-        colored = lighted[:, None] & (channel < 3)
-        tl.atomic_add(by_faces + row[:, None] * 3 + channel, to_color, mask=colored, sem="relaxed")
+            sent = tl.floor(sent.to(tl.float64) * tl.load(scale) + 0.5).to(tl.int64)
+        tl.atomic_add(sums + rows, sent, mask=(there & (index <= last))[:, None], sem="relaxed")
         behind = a.to(kind) * here + passed.to(kind) * behind
         place = retreat(line, place, first)
         index -= 1
