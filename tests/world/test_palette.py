@@ -1,6 +1,7 @@
 """A palette is a file: what it says is what is read, and what is wrong in it is named."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.helpers.workspace import ROOT
 from voxsds.captions.attributes import BIOMES, MATERIALS
 from voxsds.captions.sentences import words
 from voxsds.captions.wordings import CORE, EVALUATOR_SYNONYMS, TEACHER_SYNONYMS
+from voxsds.world.maps import read_map
 from voxsds.world.palette import BOTTOM, SIDE, TOP, read_palette
 
 ENGINE = read_palette("engine")
@@ -141,3 +143,12 @@ def test_no_module_names_a_material():
 def test_a_shipped_palette_is_part_of_the_package():
     assert "palettes/*.yaml" in (ROOT / "pyproject.toml").read_text()
     assert Path(ROOT / "voxsds/world/palettes/engine.yaml").is_file()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_shipped_maps_are_of_the_materials_that_they_name(number):
+    path = ROOT / f"maps/{number}/map.json"
+    blocks, entries = read_map(path, ENGINE).blocks, json.loads(path.read_text())["blocks"]
+    assert {tuple(e["position"]): ("Air", *PLAN).index(e["blockType"]) for e in entries} == {
+        at: int(material) for at, material in np.ndenumerate(blocks) if material
+    }

@@ -68,8 +68,8 @@ class _Composite(torch.autograd.Function):
         rays, threshold, stop = ctx.knobs
         scene = _scene(opacity, faces, rays, background, threshold, stop)
         cotangent = _array(cotangents[0], opacity.dtype)
-        by_opacity = [np.zeros(opacity.numel(), cotangent.dtype) for _ in range(PARTS)]
-        by_faces = [np.zeros((6 * opacity.numel(), 3), cotangent.dtype) for _ in range(PARTS)]
+        by_opacity = _zeros((opacity.numel(),), cotangent.dtype)
+        by_faces = _zeros((6 * opacity.numel(), 3), cotangent.dtype)
         _in_parts(
             lambda part: kernels.backward_rows(
                 part, PARTS, scene, cotangent, by_opacity[part], by_faces[part]
@@ -77,6 +77,11 @@ class _Composite(torch.autograd.Function):
         )
         sums = _summed(by_opacity).reshape(opacity.shape), _summed(by_faces).reshape(faces.shape)
         return *sums, None, None, None, None
+
+
+def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> list[np.ndarray]:
+    """A buffer for each part; all but the first, which outlives them, in one piece that gets large pages."""
+    return [np.zeros(shape, dtype), *np.zeros((PARTS - 1, *shape), dtype)]
 
 
 def _summed(buffers: list[np.ndarray]) -> Tensor:

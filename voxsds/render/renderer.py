@@ -7,10 +7,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import pad
 
 from voxsds.render.light import SKY
-from voxsds.render.paint import paint
+from voxsds.render.paint import paint, paint_with_room
 from voxsds.render.rays import RayBundle
 
 ON_CPU, ON_CUDA = ("reference", "numba"), ("triton", "nvdiffrast")
@@ -38,7 +37,7 @@ class Backend(Protocol):
 
     @property
     def CHANNELS(self) -> int:
-        """Numbers of a face as `composite` takes it: RGB, and zeros where there is room for more."""
+        """Numbers of a face as `composite` takes it: 3, or 4 by `paint.paint_with_room`."""
         ...
 
     def composite(
@@ -141,7 +140,8 @@ def render(
     _check(opacity, material, lit)
     sky = _sky(opacity.dtype, opacity.device) if background is None else background.to(opacity)
     drawing = backend_of(choose_backend(backend, opacity.device))
-    faces = paint(material, pad(lit.detach().to(opacity), (0, drawing.CHANNELS - 3)))
+    lit = lit.detach().to(opacity)
+    faces = paint(material, lit) if drawing.CHANNELS == 3 else paint_with_room(material, opacity, lit)
     return Rendering(*drawing.composite(opacity, faces, rays, sky, threshold, min_transmittance))
 
 

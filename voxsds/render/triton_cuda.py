@@ -128,10 +128,8 @@ class _Composite(torch.autograd.Function):
             _kernels().backward[_over_tiles(rays)](
                 *scene, cotangent, scale, sums, *sizes, FIXED=fixed, **_TILE
             )
-        by_opacity = sums[..., 3].sum(dim=-1)
-        if fixed:
-            by_opacity, sums = (by_opacity * unit).to(cotangent), (sums * unit).to(cotangent)
-        return by_opacity, sums, None, None, None, None
+        by_faces = (sums * unit).to(cotangent) if fixed else sums
+        return None, by_faces, None, None, None, None
 
 
 def composite(
@@ -144,8 +142,8 @@ def composite(
 ) -> tuple[Float[Tensor, "B 4 H W"], Float[Tensor, "X Y Z"]]:
     """(rgba, reach), see `renderer.render`; float32 or float64 as the opacity is.
 
-    The fourth channel of `faces` is room: four aligned numbers are read, and added to, at once. What comes
-    back in it is the opacity's, and means nothing to who painted the faces.
+    Four aligned numbers are read, and added to, at once. The opacity's gradient comes back in the fourth
+    channel of `faces`, for which `paint.paint_with_room` makes room, and not by `opacity` itself.
     """
     return _Composite.apply(opacity, faces, rays, background, threshold, min_transmittance)
 
