@@ -174,8 +174,8 @@ def needs(model: OracleModel, ask_hub: bool) -> Needs:
 
 
 def inputs(model: OracleModel) -> list[Path]:
-    """The map."""
-    return [Path(model.map)]
+    """The map, and the palette where it is a file of the user's."""
+    return [Path(model.map), *filter(Path.is_file, [Path(model.palette)])]
 
 
 def vocabulary(model: OracleModel) -> frozenset[str] | None:
