@@ -59,7 +59,7 @@ def main(params: dict[str, Any]) -> None:
 
 
 def load_run(params: dict[str, Any], gradients: dict[str, Any]) -> Run:
-    """All that the earlier stages left, and the gradient test on the trained grid."""
+    """Everything that the earlier stages left, and the gradient test on the trained grid."""
     world, dataset = Path(f"maps/{params['map_id']}"), read_dataset(f"datasets/{params['map_id']}")
     palette, trained = read_palette(params["palette"]), read_grid(OUT.model)
     before = read_map(world / "map.json", palette)

@@ -106,9 +106,9 @@ def test_grid_and_adam_take_what_their_tensors_take():
 
 def test_256_x_128_x_256_fits_an_h100_and_no_small_card():
     large = load(needs=Needs((), weights=5_300_000_000, pixel=6700, loading=0))
-    assert 3.9e9 < load().total < 4.2e9 < dataclasses.replace(load(), patchwork=True).total < 5.1e9
+    assert 4.2e9 < load().total < 4.6e9 < dataclasses.replace(load(), patchwork=True).total < 5.3e9
     large.require(80_000_000_000, "cuda:0")
-    with pytest.raises(ValueError, match=r"training 256 x 128 x 256 voxels takes about 12\.\d GB"):
+    with pytest.raises(ValueError, match=r"training 256 x 128 x 256 voxels takes about 13\.\d GB"):
         large.require(12_000_000_000, "cuda:0")
 
 
@@ -133,7 +133,7 @@ def test_deterministic_gradients_take_more():
     plain = load().total
     torch.use_deterministic_algorithms(True)
     try:
-        assert load().total - plain == 19 * 8 * 256 * 128 * 256
+        assert load().total - plain == 24 * 8 * 256 * 128 * 256
     finally:
         torch.use_deterministic_algorithms(False)
 

@@ -1,4 +1,4 @@
-"""What a generated world contains: biome, relief, structures, degradation, and how often each occurs."""
+"""Contents of a generated world: biome, relief, structures, degradation, and how often each occurs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -67,7 +67,7 @@ class Attributes:
 
     @property
     def relation(self) -> str | None:
-        """How the structures lie to the relief: "on", "in", "beside", "over", "across"; None without any."""
+        """Relation of structures to the relief: "on", "in", "beside", "over", "across"; None without any."""
         if not self.structures:
             return None
         match self.structures[0].kind, self.relief:
@@ -127,7 +127,7 @@ _KIND_WEIGHTS = {
 
 @dataclass(frozen=True)
 class Mix:
-    """How often what occurs in the worlds of a style; weights need not add up to 1."""
+    """Frequencies of what occurs in the worlds of a style; weights need not add up to 1."""
 
     forms: Mapping[str, float]  # a prompt's world, a bare relief, several structures, one
     bare: Mapping[str, float]  # reliefs without anything on them

@@ -1,4 +1,4 @@
-"""Which materials a sentence names, in the words of a palette."""
+"""Materials that a sentence names, by the words of a palette."""
 
 from voxsds.captions.sentences import words
 from voxsds.world.palette import Palette

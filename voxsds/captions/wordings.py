@@ -1,4 +1,4 @@
-"""How captions say things: one canonical wording per term, and the synonyms of each style."""
+"""Wordings of captions: one canonical wording per term, and the synonyms of each style."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

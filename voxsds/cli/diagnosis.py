@@ -1,4 +1,4 @@
-"""What of the project works on this machine, and what to do about the rest."""
+"""Diagnosis of this machine: parts of the project that work, and what to do about the rest."""
 
 import os
 import platform
@@ -26,7 +26,7 @@ GREY = Palette(("Air", "Grey"), np.full((2, 3, 3), 0.5))  # of the block that ba
 
 @dataclass(frozen=True)
 class Package:
-    """One of the packages that the code imports."""
+    """A package that the code imports."""
 
     name: str
     wanted: str  # the pinned version
@@ -58,7 +58,7 @@ class TeacherReport:
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is to compute with."""
+    """Processor, memory and graphics cards of this machine."""
 
     python: str
     system: str
@@ -74,7 +74,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All that `voxsds doctor` says."""
+    """Everything that `voxsds doctor` says."""
 
     machine: Machine
     packages: tuple[Package, ...]
@@ -84,7 +84,7 @@ class Diagnosis:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What keeps the chosen teacher from being run, each with the remedy."""
+        """Problems that keep the chosen teacher from being run, each with the remedy."""
         wrong = [package for package in self.packages if not package.ok]
         found = [f"{p.name} is {p.found or 'missing'}, {p.wanted} is pinned; run make env" for p in wrong]
         if not any(backend.name == self.auto and backend.problem is None for backend in self.backends):

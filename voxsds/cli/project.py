@@ -1,4 +1,4 @@
-"""Where things lie in a checkout, and what its params.yaml says.
+"""Folders of a checkout, and what its params.yaml says.
 
 A command is run by a person in a checkout, as a stage is by DVC, so it may read the parameters; the library
 below still may not. This is the one module of the command line that does.

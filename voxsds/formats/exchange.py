@@ -22,7 +22,7 @@ WRITTEN = (*FORMATS, ".glb", ".json")
 
 
 class Match(NamedTuple):
-    """What one kind of block became."""
+    """A kind of block, and what it became."""
 
     block: str
     count: int
@@ -41,7 +41,7 @@ class Imported:
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """What was written."""
+    """Files that were written, and what each block became in them."""
 
     files: tuple[Path, ...]
     matches: tuple[Match, ...]
@@ -49,7 +49,7 @@ class Exported:
 
 @runtime_checkable
 class Format(Protocol):
-    """What the module of a format offers."""
+    """Functions of a format's module."""
 
     def read(self, path: Path) -> Build:
         """The build in a file; ValueError that names it and the remedy where it is not sound."""
@@ -102,7 +102,7 @@ def export_world(
 
 
 def _files_in_the_way(path: Path, shape: Shape) -> list[Path]:
-    """What an export to `path` writes or removes."""
+    """Files that an export to `path` writes or removes."""
     if path.suffix.lower() != ".nbt":
         return [path]
     return [*structure.files_of(path, shape), *structure.pieces_beside(path.parent, path.stem)]

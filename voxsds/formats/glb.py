@@ -99,6 +99,6 @@ def _material(palette: Palette) -> PBRMaterial:
 
 
 def _pixel_middles(slots: Int64[np.ndarray, " faces"], width: int) -> Float[np.ndarray, "corners 2"]:
-    """All corners of a face at the middle of one pixel: no filter mixes colours."""
+    """Coordinates that lay all corners of a face at the middle of a pixel: no filter mixes colours."""
     u = np.repeat((slots + 0.5) / width, 4)
     return np.stack([u, np.full_like(u, 0.5)], axis=1)

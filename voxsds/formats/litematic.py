@@ -37,7 +37,7 @@ class _Region(NamedTuple):
 
 
 def read(path: Path) -> Build:
-    """All regions of a .litematic file in one grid; where they overlap, the last has its way."""
+    """Reads all regions of a .litematic file into one grid; where they overlap, the last has its way."""
     root = read_nbt(path)
     regions = [_region(name, tags, path) for name, tags in field(root, "Regions", dict, str(path)).items()]
     if not 0 < len(regions) <= MAX_REGIONS:

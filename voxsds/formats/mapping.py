@@ -1,4 +1,4 @@
-"""Which material of a palette is which of another program's blocks: tables, then colours, then what is left.
+"""Materials of a palette for the blocks of another program: tables, then colours, then what is left.
 
 blocks.yaml beside this file is a table of what a palette makes of blocks that it has no row for; a person's
 own of the same form is asked before it.
@@ -95,7 +95,7 @@ def lab(rgb: Float[np.ndarray, "*colors 3"]) -> Float[np.ndarray, "*colors 3"]:
 
 
 def read_mapping(palette: Palette, own: Path | None = None) -> Mapping:
-    """What is asked in turn: the file `own`, the states of `palette`, and the shipped table.
+    """The mapping that asks in turn the file `own`, the states of `palette`, and the shipped table.
 
     Rows of the shipped table for materials that the palette lacks are left out. ValueError where a file is
     not as it must be.

@@ -47,7 +47,7 @@ def pieces_beside(folder: Path, stem: str) -> dict[Path, Shape]:
 
 
 def _begins_at(path: Path, name: re.Match) -> Shape | None:
-    """Where a piece begins, of which its name and its mark must agree; None for a file that is no piece."""
+    """Place at which a piece begins, as its name and its mark agree; None for a file that is no piece."""
     at = int(name["x"]), int(name["y"]), int(name["z"])
     if any(place % SIDE for place in at):
         return None

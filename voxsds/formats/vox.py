@@ -21,7 +21,7 @@ _CHUNK = 2**18  # voxels placed at a time: their positions take 24 bytes each, s
 
 
 def read(path: Path) -> Build:
-    """All visible models of a .vox file in one grid; where they overlap, the last has its way."""
+    """Reads all visible models of a .vox file into one grid; where they overlap, the last has its way."""
     scene = read_scene(chunks(unpacked(path), str(path)), str(path))
     placed = placed_models(scene, str(path))
     if not placed:
@@ -82,7 +82,7 @@ def write(path: Path, build: Build) -> list[Path]:
 
 
 def _corners(shape: tuple[int, ...]) -> list[Shape]:
-    """Where the models begin that a world of `shape` is cut into."""
+    """Corners of the models that a world of `shape` is cut into."""
     x, y, z = (range(0, side, SIDE) for side in shape)
     return [(i, j, k) for i in x for j in y for k in z]
 

@@ -24,13 +24,13 @@ class Model(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """Where a point p of a model's frame is in the scene: turn @ p + shift."""
+    """Place of a model in the scene: a point p of its frame lies at turn @ p + shift."""
 
     turn: Int64[np.ndarray, "3 3"]
     shift: Int64[np.ndarray, "3"]
 
     def after(self, outer: "Pose") -> "Pose":
-        """This pose within `outer`."""
+        """Pose within `outer`."""
         return Pose(outer.turn @ self.turn, outer.turn @ self.shift + outer.shift)
 
 
@@ -50,7 +50,7 @@ class Placed:
         return cls(model, Pose(STILL.turn, np.array(corner) + np.array(model.shape) // 2))
 
     def positions(self, part: slice) -> Int64[np.ndarray, "voxels 3"]:
-        """Where a part of the model's voxels are in the scene."""
+        """Positions in the scene of a part of the model's voxels."""
         return self._moved(self.model.voxels[part, :3].astype(np.int64))
 
     def corners(self) -> tuple[Int64[np.ndarray, "3"], Int64[np.ndarray, "3"]]:
@@ -66,7 +66,7 @@ class Placed:
 
 @dataclass
 class Scene:
-    """What the chunks of a file say."""
+    """Models, materials and their places, as the chunks of a file have them."""
 
     models: list[Model] = field(default_factory=list)
     palette: UInt8[np.ndarray, "256 4"] | None = None

@@ -22,7 +22,7 @@ PROBE_ERROR = 1e-9  # probes of one walk differ by some 1e-15, of walks that dif
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What is drawn, on the CPU."""
+    """A scene to be drawn, on the CPU."""
 
     name: str
     field: Field
@@ -34,7 +34,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far a backend is from another; images are 0..1, products relative to their largest entry."""
+    """Distance of a backend from another; images are 0..1, products relative to their largest entry."""
 
     against: str  # the backend that it is compared with
     pixels: int
@@ -67,7 +67,7 @@ class Drawn:
         self.rgba, self.reach = drawn.rgba.detach().cpu(), drawn.reach.cpu()
 
     def products(self, cotangent: Float[Tensor, "B 4 H W"]) -> tuple[Tensor, Tensor]:
-        """Of the cotangent with the Jacobians of opacity and material."""
+        """Products of the cotangent with the Jacobians of opacity and material."""
         products = torch.autograd.grad(self._rgba, self.field, cotangent.to(self._rgba), retain_graph=True)
         return products[0].cpu(), products[1].cpu()
 
@@ -88,7 +88,7 @@ class Drawn:
 
 
 def agreement(actual: Drawn, expected: Drawn, seed: int = 0) -> Agreement:
-    """How far `actual` is from `expected`, two drawings of one scene."""
+    """Distance of `actual` from `expected`, two drawings of one scene."""
     same = _same_walk(actual, expected, seed)
     generator = torch.Generator().manual_seed(seed)
     cotangent = torch.randn(expected.rgba.shape, generator=generator, dtype=torch.float64) * same[:, None]

@@ -1,4 +1,4 @@
-"""How wrong a gradient is: against central differences, and against blocks really put and taken away.
+"""Errors of a gradient: against central differences, and against blocks really put and taken away.
 
 Everything is float64.
 """
@@ -22,7 +22,7 @@ VISIBLE_REACH = 0.1  # light that must reach an empty voxel for a block put ther
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What a world looks like, and how far that is from a plain colour."""
+    """A view of a world, and the loss that pulls it to a plain colour."""
 
     rays: RayBundle
     lit: Float[Tensor, "S 6 3"]

@@ -34,7 +34,7 @@ NORMAL_RANGE = 1e3  # a block's gradient is healthy up to this factor above or b
 
 @dataclass(frozen=True)
 class Gate:
-    """What has to hold for the pipeline to go on."""
+    """Conditions under which the pipeline goes on."""
 
     norm: float  # least L2 norm of the gradient
     health: float  # least gradient_health_score
@@ -70,7 +70,7 @@ class GradcheckSettings:
 
 
 def view_of(palette: Palette, frame: Frame, camera: Camera, settings: GradcheckSettings) -> View:
-    """What `camera` sees, `image_size` pixels high."""
+    """View of `camera`, `image_size` pixels high."""
     width = max(1, round(settings.image_size * camera.width / camera.height))
     rays = ray_bundle([camera.resized(width, settings.image_size)], frame, torch.float64)
     target = torch.tensor(settings.target, dtype=torch.float64)
@@ -166,7 +166,7 @@ def _unmet(figures: dict[str, Any], gate: Gate) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What a gradcheck found; `failures` is empty if the gate is open."""
+    """Findings of a gradcheck; `failures` is empty if the gate is open."""
 
     gradient_test: dict[str, Any]
     errors: dict[str, dict[str, float]]
@@ -179,7 +179,7 @@ class Report:
 
 
 def gradcheck(world: BlockMap, camera: Camera, settings: GradcheckSettings, seed: int) -> Report:
-    """All of it on a map: the gradient in figures, and its errors against what really happens."""
+    """Checks a map: its gradient in figures, and the errors against what really happens."""
     made = GridSettings((1,), settings.initial_logit, settings.initial_material_logit)
     grid = DifferentiableVoxelGrid.from_blocks(world.blocks, len(world.palette), made, torch.float64)
     test = gradient_test(grid, world.palette, world.frame, camera, settings)

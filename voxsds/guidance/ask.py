@@ -1,4 +1,4 @@
-"""How a teacher is asked, whatever family it is of."""
+"""Knobs of asking a teacher, whatever family it is of."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -106,7 +106,7 @@ def posterior_mean(model: AutoencoderKL | AutoencoderTiny, low_memory: bool) -> 
 
 
 def an_image_at_a_time(mean: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The same of each image apart: its largest tensors are for one only, and one fills a large GPU."""
+    """`mean` of each image apart: its largest tensors are for one only, and one fills a large GPU."""
     return lambda pixels: torch.cat([mean(image) for image in pixels.split(1)])
 
 

@@ -21,7 +21,7 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True)
 class Source:
-    """One of the things that a teacher is put together from."""
+    """A file or folder that a teacher is put together from."""
 
     role: str  # the key that names it in params.yaml
     name: str  # as it stands there

@@ -62,7 +62,7 @@ class NoiseTable:
         return Level(self.signal[timesteps].to(like), self.noise[timesteps].to(like))
 
     def to(self, device: torch.device | str) -> "NoiseTable":
-        """The same table on `device`."""
+        """This table on `device`."""
         return NoiseTable(self.signal.to(device), self.noise.to(device))
 
 

@@ -1,4 +1,4 @@
-"""How well a teacher finds given noise in given views: the noise-free measure of a run."""
+"""Probe of a teacher: how well it finds given noise in given views, the noise-free measure of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from voxsds.render.rays import RayBundle
 
 @dataclass(frozen=True)
 class Probe:
-    """How well the teacher finds given noise in given views."""
+    """Errors of the teacher's search for given noise in given views."""
 
     eps: float  # mean |eps_c - eps|^2; a busy view has more of it than a plain one, whatever they show
     margin: float  # mean |eps_u - eps|^2 - |eps_c - eps|^2; above 0 the prompt says what the views show

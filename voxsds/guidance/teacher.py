@@ -1,4 +1,4 @@
-"""What a teacher is: a denoiser with its own latents, which answers questions about noisy views."""
+"""Teachers: denoisers with latents of their own, which answer questions about noisy views."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -91,7 +91,7 @@ class Teacher(Protocol):
 
 @dataclass(frozen=True)
 class Needs:
-    """All sources of a teacher, and the memory that its weights take where they are here."""
+    """Sources of a teacher, and the memory that its weights take where they are here."""
 
     sources: tuple[Source, ...]
     weights: int | None  # bytes while it teaches

@@ -9,7 +9,7 @@ ENOUGH = 0.6  # share of known words below which a prompt is unlikely to be foll
 
 @dataclass(frozen=True)
 class KnownWords:
-    """How much of a prompt is in a vocabulary."""
+    """Share of a prompt's words that a vocabulary has."""
 
     share: float  # 0..1 of the prompt's words, repeated ones counted each time
     unknown: tuple[str, ...]  # in the prompt's order, each once
@@ -25,7 +25,7 @@ def known_share(prompt: str, vocabulary: Set[str]) -> KnownWords:
 
 
 def prompt_warning(prompt: str, vocabulary: Set[str] | None) -> str | None:
-    """What to tell the user before a run; None where the teacher knows enough, or any word at all."""
+    """Warning before a run; None where the teacher knows enough, or any word at all."""
     if vocabulary is None:
         return None
     known = known_share(prompt, vocabulary)

@@ -92,7 +92,7 @@ def _summed(buffers: list[np.ndarray]) -> Tensor:
 
 
 def _scene(opacity, faces, rays: RayBundle, background, threshold: float, stop: float):
-    """What the kernels take: colours in the opacity's dtype, geometry in float64."""
+    """Arrays as the kernels take them: colours in the opacity's dtype, geometry in float64."""
     dtype = opacity.dtype
     values = _array(opacity, dtype)
     return kernels.Scene(

@@ -21,7 +21,7 @@ PARALLEL = 1e-12  # a direction component under this never crosses a plane
 
 
 class Scene(NamedTuple):
-    """What a kernel draws. Arrays of one dtype, but for the rays, which are float64."""
+    """Scene that a kernel draws. Arrays of one dtype, but for the rays, which are float64."""
 
     eyes: np.ndarray  # (B, 3)
     bases: np.ndarray  # (B, 3, 3), see rays.RayBundle
@@ -35,7 +35,7 @@ class Scene(NamedTuple):
 @njit(cache=True, nogil=True)
 @no_type_check
 def _slab(o, d, n):
-    """Where a ray is between the planes 0 and n of one axis: (1 / d, t of entry, t of exit)."""
+    """Stretch of a ray between the planes 0 and n of one axis: (1 / d, t of entry, t of exit)."""
     if abs(d) < PARALLEL:
         if 0.0 <= o < n:
             return 0.0, -np.inf, np.inf
@@ -74,7 +74,7 @@ def _faces(direction):
 @njit(cache=True, nogil=True)
 @no_type_check
 def _enter(eye, direction, shape):
-    """Where a ray begins: (whether it meets the grid, whether it starts inside, face through which it
+    """Beginning of a ray: (whether it meets the grid, whether it starts inside, face through which it
     comes, t of leaving the grid, voxel, and for each axis (o, 1 / d, next plane, its t, step, stride)).
     """
     nx, ny, nz = shape

@@ -34,7 +34,7 @@ CHANNELS = 3  # of a face
 
 
 class Layers(NamedTuple):
-    """What the pixels of one view see, front to back."""
+    """Faces that the pixels of one view see, front to back."""
 
     rows: Int[Tensor, "K pixels"]  # 6 * voxel + face; -1 = nothing, or nothing that still matters
     residual: Float[Tensor, ""]  # the most light, of any pixel, that what was not peeled could still stop
@@ -79,7 +79,7 @@ def peel(
     stop: float,  # transmittance
     beyond: bool,  # go on behind where rays end, as far as a derivative can tell
 ) -> Layers:
-    """All layers of one view that matter: peels until every ray's light, or weight, is at most `stop`."""
+    """Layers of one view that matter: peels until every ray's light, or weight, is at most `stop`."""
     scene, flat = mesh(opacity.shape, rays, view), opacity.reshape(-1)
     alive = torch.ones(rays.height * rays.width, dtype=torch.bool, device=flat.device)
     left = torch.ones_like(alive, dtype=torch.float64)  # of the light; at the end, of rays cut off

@@ -29,7 +29,7 @@ class Quads(NamedTuple):
 
 
 class Mesh(NamedTuple):
-    """What is rasterised for one view: triangles 2 q and 2 q + 1 are quad q."""
+    """Mesh that is rasterised for one view: triangles 2 q and 2 q + 1 are quad q."""
 
     vertices: Float[Tensor, "1 corners 4"]  # clip space, row 0 of the image at y = -1
     triangles: Int[Tensor, "triangles 3"]

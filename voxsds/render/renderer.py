@@ -25,7 +25,7 @@ class Rendering(NamedTuple):
 
 
 class Hits(NamedTuple):
-    """What each pixel sees first."""
+    """Voxel and face that each pixel sees first."""
 
     voxel: Int[Tensor, "B H W"]  # flat index, (x * Y + y) * Z + z; -1 = background
     face: Int[Tensor, "B H W"]  # index into palette.FACE_NORMALS; -1 = background

@@ -42,7 +42,7 @@ ACROSS, DOWN = 8, 4  # pixels of a tile: one warp, so that rays wait only for ne
 
 
 class _Scene(NamedTuple):
-    """What the kernels draw, on one device, C-contiguous."""
+    """Scene that the kernels draw, on one device, C-contiguous."""
 
     opacity: Tensor  # (X, Y, Z)
     faces: Tensor  # (X, Y, Z, 6, 4), see paint.paint

@@ -129,7 +129,7 @@ def _to_the_end(opacity, threshold, stop, line, place, alive, inside):
 @triton.jit
 @no_type_check
 def _worth_behind(opacity, faces, cotangent, beyond, threshold, stop, line, place, alive, others):
-    """What lies behind `place` is worth: b = sum_j T_j a_j h_j + T_end `beyond`, with T = 1 at the start.
+    """Worth of what lies behind `place`: b = sum_j T_j a_j h_j + T_end `beyond`, with T = 1 at the start.
 
     A ray is followed until light from further back could change no derivative by more than `stop`;
     `others` is the weight with which it does, see `numba_kernels._walk`.

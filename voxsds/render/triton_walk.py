@@ -53,7 +53,7 @@ def _component(basis, u, v):
 @triton.jit
 @no_type_check
 def _slab(o, d, n):
-    """Where a ray is between the planes 0 and n of one axis: (1 / d, t of entry, t of exit)."""
+    """Stretch of a ray between the planes 0 and n of one axis: (1 / d, t of entry, t of exit)."""
     parallel = tl.abs(d) < PARALLEL
     inverse = 1.0 / tl.where(parallel, 1.0, d)
     low, high = (0.0 - o) * inverse, (n - o) * inverse

@@ -14,7 +14,7 @@ History = pd.DataFrame  # the training log, a row a step, "step" among its colum
 
 
 def charts(history: History) -> list[Markup]:
-    """All charts; columns that the log lacks are left out."""
+    """Charts of a training; columns that the log lacks are left out."""
     log = history.set_index("step")
 
     def chart(title: str, columns: Mapping[str, str]) -> Markup:

@@ -1,4 +1,4 @@
-"""What the report tells beside the validation: the log's curves, the test images, where all came from."""
+"""Sources of the report beside the validation: the log's curves, the test images, where all came from."""
 
 import hashlib
 import io

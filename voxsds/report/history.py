@@ -39,7 +39,7 @@ def moments_of(before: BlockMap, logged: Mapping[int, Blocks], after: BlockMap) 
 
 
 def embedded(before: BlockMap, moments: list[Moment], room: int) -> dict[str, Any] | None:
-    """What the viewer needs, in about `room` bytes of JSON at most; None where no two worlds fit.
+    """Worlds as the viewer needs them, in about `room` bytes of JSON at most; None where no two worlds fit.
 
     Moments are left out evenly until the rest fits; the first and the last stay.
     """

@@ -44,7 +44,7 @@ BUDGET = 5_000_000  # bytes of the page
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """What the report tells."""
+    """Everything that the report tells."""
 
     subtitle: str  # which run this is, in a line
     run: Run
@@ -92,7 +92,7 @@ def html(page: Page) -> str:
 
 
 def _told(page: Page) -> dict[str, Any]:
-    """All that the template asks for, but the worlds."""
+    """Values that the template asks for, but for the worlds."""
     run, validation, figures = page.run, page.validation, page.validation.figures
     precision = figures.quality.r_precision
     return {

@@ -50,7 +50,7 @@ def _gradient_row(test: GradientTest) -> list[str]:
 
 
 def gradient_errors(errors: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str]]:
-    """How far the gradients are from what they stand for, as (against what, relative error)."""
+    """Errors of the gradients, as (against what, relative error)."""
     names = {
         "central_differences": "central differences of the",
         "single_blocks": "the image change when single blocks are really",

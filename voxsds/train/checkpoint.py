@@ -75,7 +75,7 @@ def hold(path: Path) -> IO[str]:
 
 
 class Signals:
-    """As a context: SIGINT and SIGTERM do not end the process, `caught` is the number of the last one."""
+    """Context in which SIGINT and SIGTERM do not end the process; `caught` is the number of the last one."""
 
     caught = 0  # none
 

@@ -1,4 +1,4 @@
-"""What a run leaves behind for people: logs and test images. The only writer of both.
+"""Logs and test images of a run, which it leaves behind for people. The only writer of both.
 
     logs/train.jsonl            one object per step
     logs/gradient_stats.jsonl   the same steps' gradients alone
@@ -125,7 +125,7 @@ class RunLog:
             file.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to write the same files again."""
+        """State from which `load_state_dict` writes the same files again."""
         return {"rows": self._rows, "moments": self._moments, "seconds": self.seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -6,13 +6,14 @@ voxel, for M materials (air counted), S = M - 1, and f = 1 + 1/8 + 1/64 for the 
     grid and Adam         (1 + M)(1 + 3 f) + 1     initial logits; residuals and Adam's two means; reach
     field and penalties   M + 4 S + 5              what autograd keeps of logits, shares and entropy; reach
     renderer              the largest of
-                          18                       colours of the faces, while penalties go backward; with
+                          F                        colours of the faces, while penalties go backward; with
                           6 (S + 1), 3 M           neighbours for patchwork, and the gradients for its limit
-                          37, or 94                while Triton, or numba, goes backward; 2 M for the limit
-                          19 + 2 S                 when that becomes gradients of shares; 2 M likewise
+                          49, or 94                while Triton, or numba, goes backward; 2 M for the limit
+                          F + 1 + 2 S              when that becomes gradients of shares; 2 M likewise
 
-and besides, the images, the teacher's weights, and what it keeps of every pixel. With eight materials, Triton
-and patchwork that is 41 + 41 + 66 numbers, 148 x 4 bytes a voxel: 5 GB for 256 x 128 x 256.
+with F six times the channels of the backend, 24 for Triton and 18 for numba; and besides, the images, the
+teacher's weights, and what it keeps of every pixel. With eight materials, Triton and patchwork that is
+41 + 41 + 72 numbers, 154 x 4 bytes a voxel: 5.2 GB for 256 x 128 x 256.
 """
 
 import math
@@ -90,10 +91,11 @@ class Load:
 
     def _renderer(self, voxels: int, solids: int, pixels: int) -> int:
         """While penalties go backward, then the renderer, and when faces become shares."""
-        kept = self.limited * 2 * self.materials
-        penalties = 18 + self.patchwork * 6 * (solids + 1) + self.limited * 3 * self.materials
-        backward = backend_of(self.backend).bytes(self.shape, pixels) + NUMBER * voxels * kept
-        return max(NUMBER * voxels * max(penalties, 19 + 2 * solids + kept), backward)
+        drawing, kept = backend_of(self.backend), self.limited * 2 * self.materials
+        faces = 6 * drawing.CHANNELS
+        penalties = faces + self.patchwork * 6 * (solids + 1) + self.limited * 3 * self.materials
+        backward = drawing.bytes(self.shape, pixels) + NUMBER * voxels * kept
+        return max(NUMBER * voxels * max(penalties, faces + 1 + 2 * solids + kept), backward)
 
     def _teacher(self, pixels: int) -> int:
         """0 where it is not here yet: its size is known when it has been downloaded."""

@@ -48,7 +48,7 @@ def keep(training: Training, log: RunLog, checkpoint: Checkpoint) -> None:
 
 
 def follow(training: Training) -> None:
-    """What every other process of a run does, while the first one is in `keep`: the same steps, no files.
+    """Takes the steps of a run in every process but the first, which is in `keep`; writes no files.
 
     A signal to any process ends all of them after the step in hand.
     """

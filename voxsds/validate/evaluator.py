@@ -29,7 +29,7 @@ _FUNCTION_WORDS = frozenset(
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes pixel values, as preprocessor_config.json has it."""
+    """Preprocessing of images into pixel values, as preprocessor_config.json has it."""
 
     resize: int | tuple[int, int] | None  # shortest side, or (height, width), pixels
     filter: str  # of torch.nn.functional.interpolate

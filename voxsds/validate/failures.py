@@ -85,7 +85,7 @@ def ground_lost(seen: Symptoms) -> Check:
 
 
 def collapse(seen: Symptoms, precision_after: float) -> Check:
-    """All that is seen became one material, and the prompt is not what is seen."""
+    """Everything that is seen became one material, and the prompt is not what is seen."""
     missing = ", ".join(seen.missing_materials)
     recognised = f"the prompt is recognised in {precision_after:.0%} of the views"
     lacking = f"the prompt's {missing} is missing" if missing else recognised

@@ -31,7 +31,7 @@ class BeforeAfter:
 
 @dataclass(frozen=True)
 class Quality:
-    """How good the result is."""
+    """Quality of the result, by held-out views and by the blocks."""
 
     r_precision: BeforeAfter  # share of the held-out views in which the prompt is recognised
     score: BeforeAfter  # mean cosine of these views with the prompt
@@ -97,7 +97,7 @@ class MapFile:
 
 @dataclass(frozen=True)
 class Figures:
-    """All that is measured of a result."""
+    """Everything that is measured of a result."""
 
     quality: Quality
     swap: Swap

@@ -35,7 +35,7 @@ class Verdicts:
 
 @dataclass(frozen=True)
 class Headline:
-    """What out_local/report/metrics.json holds."""
+    """Contents of out_local/report/metrics.json."""
 
     quality: Quality
     edit: EditCounts

@@ -31,7 +31,7 @@ class Photograph:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far our renders are from the photographs."""
+    """Distance of our renders from the photographs."""
 
     views: int
     psnr_db: float  # over all pixels

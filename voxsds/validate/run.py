@@ -1,4 +1,4 @@
-"""All that is looked at: what the earlier stages left, with the figures that they measured themselves."""
+"""Results of the earlier stages, with the figures that they measured themselves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class GradientTest(LogitGradients):
 
 @dataclass(frozen=True)
 class ProbeMargin:
-    """How much better the teacher predicts noise when it is told the prompt, at both ends of the training."""
+    """Gain of the teacher's noise prediction when it is told the prompt, at both ends of the training."""
 
     start: float
     end: float
@@ -45,7 +45,7 @@ class ProbeMargin:
 
 @dataclass(frozen=True)
 class Effort:
-    """What the training took."""
+    """Time and memory that the training took."""
 
     steps: int
     steps_asked: int

@@ -1,4 +1,4 @@
-"""What a failed run looks like, as figures: worlds and views in, numbers out. `failures` judges them."""
+"""Symptoms of failed runs, as figures: worlds and views in, numbers out. `failures` judges them."""
 
 from dataclasses import dataclass
 
@@ -50,7 +50,7 @@ def symptoms(
     reach: Float[Tensor, "X Y Z"],  # best transmittance with which any ray of the run arrived
     recognised: Bool[Tensor, " views"],  # the result as the prompt, in a ring of views
 ) -> Symptoms:
-    """What a run shows."""
+    """Measures the symptoms of a run."""
     seen = visible(before) | visible(after)
     names = palette.names
     shares, shares_before = material_shares(after, len(names)), material_shares(before, len(names))
@@ -115,13 +115,13 @@ def enclosed_voids(blocks: Blocks) -> Bool[np.ndarray, "X Z"]:
 
 
 def haze(opacity: Float[Tensor, "X Y Z"], reach: Float[Tensor, "X Y Z"]) -> float:
-    """Of the voxels that some view saw and that are drawn, the share that is neither empty nor opaque."""
+    """Share of the voxels seen and drawn that is neither empty nor opaque."""
     drawn = opacity[(reach > SEEN) & (opacity > HARD)]
     return float((drawn < 1 - HARD).double().mean()) if len(drawn) else 0.0
 
 
 def dark_arc(recognised: Bool[Tensor, " views"]) -> float:
-    """Of a ring of views the longest run that is not recognised, as a share of the ring.
+    """Longest run of a ring's views that is not recognised, as a share of the ring.
 
     Of yes, no, no, yes, no in a ring of five 2 / 5; where no view is recognised 1.
     """

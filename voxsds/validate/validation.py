@@ -1,4 +1,4 @@
-"""What became of a world: figures, checks and pictures, taken from the exported file alone.
+"""Validation of a result: figures, checks and pictures, taken from the exported file alone.
 
 Nothing measured here was shown to the optimisation: the views lie between the dataset's, the evaluator
 shares no weights or data with the teacher.

@@ -20,7 +20,7 @@ from voxsds.world.poses import PoseLaw
 
 @dataclass(frozen=True)
 class ValidateSettings:
-    """How a result is looked at."""
+    """Views, pictures and captions by which a result is judged."""
 
     ring: Ring  # the held-out views that are scored
     image_size: int  # pixels of the images that are scored
@@ -136,7 +136,7 @@ def pictured(run: Run, seen: HeldOut, settings: ValidateSettings) -> tuple[View,
 
 
 def _label(camera: Camera, world: BlockMap) -> str:
-    """Where a view is taken from: "from SE (52.5°), 28° up"."""
+    """Place a view is taken from: "from SE (52.5°), 28° up"."""
     around = azimuth(camera, world.blocks.shape, world.frame)
     wind = ("E", "SE", "S", "SW", "W", "NW", "N", "NE")[round(around / 45) % 8]
     up = np.degrees(np.arcsin(np.clip(camera.view[2, 1], -1, 1)))

@@ -25,7 +25,7 @@ def _power_of_two(n: int) -> int:
 
 
 class _Plan:
-    """How the work on tensors like `x`, in `groups` groups, is shared out."""
+    """Sizes by which the work on tensors like `x`, in `groups` groups, is shared out."""
 
     def __init__(self, x: Tensor, groups: int):
         self.images, self.channels = x.shape[:2]
@@ -98,7 +98,7 @@ class _Norm(torch.autograd.Function):
 
 
 class GroupNormSilu(nn.Module):
-    """What `norm`, and where `silu` an `nn.SiLU` behind it, compute; differentiable in the input alone.
+    """`norm`, and where `silu` an `nn.SiLU` behind it, in one kernel; differentiable in the input alone.
 
     The result has its channels last. Sums are float32: in bfloat16 the rounding of the result is the
     only error, 2^-9 of it.

@@ -149,7 +149,7 @@ def back_sums(
 def back_means(
     parts, means, pixels, channels, per_group, programs, PROGRAMS: tl.constexpr, GROUP: tl.constexpr
 ):
-    """Both means over one group."""
+    """Means over one group that a backward needs."""
     image = tl.program_id(1)
     place, there, first = _group(parts, image, programs, channels, per_group, PROGRAMS, GROUP)
     total = 1.0 * per_group * pixels

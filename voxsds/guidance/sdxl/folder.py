@@ -74,7 +74,7 @@ class PipelineFolder:
         return [f"{part}/{name}" for name in sorted(set(read_json(index)["weight_map"].values()))]
 
     def weights(self, part: str, stem: str) -> list[Path]:
-        """Where the weights of a part lie: one file, or its shards."""
+        """Files of the weights of a part: one, or its shards."""
         return [self.path / name for name in self._weights(part, stem)]
 
     def index(self) -> dict:

@@ -76,7 +76,7 @@ def add_lora(network: nn.Module, file: Path) -> None:
 def _misfit(
     name: str, stored: Mapping[str, Tensor], layers: Mapping[str, nn.Linear | nn.Conv2d]
 ) -> str | None:
-    """What is wrong with the entries of one module; None where nothing is."""
+    """Mistake in the entries of one module; None where there is none."""
     if name not in layers:
         return f"{name} is no layer of it"
     absent = [part for part in PARTS if f"{name}.{part}" not in stored]

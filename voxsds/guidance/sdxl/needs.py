@@ -1,4 +1,4 @@
-"""What an SDXL teacher needs before it can teach: which files, which of them are here, how much memory."""
+"""Needs of an SDXL teacher: its files, those that are here, and its memory."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -30,7 +30,7 @@ def _source(role: str, name: str, model: SdxlModel, ask_hub: bool) -> Source:
 
 
 def _local(role: str, name: str, model: SdxlModel) -> Path:
-    """Where it lies, without asking the Hub; ValueError where it is not whole."""
+    """Path of a source, without asking the Hub; ValueError where it is not whole."""
     if role == "folder":
         return open_folder(model, local_files_only=True).path
     return locate(name, list(_patterns(role, model)), local_files_only=True)
@@ -63,7 +63,7 @@ def _with_memory(sources: tuple[Source, ...], model: SdxlModel) -> Needs:
 
 
 def pixel_bytes(vae: Path, unet: Path, model: SdxlModel) -> int:
-    """What one pixel of a view takes in a step: kept of the encoder for its backward, and used by the UNet.
+    """Bytes of one pixel of a view in a step: kept of the encoder for its backward, and used by the UNet.
 
     A residual block keeps six tensors of its width, going down one more, the middle some 23. The UNet, asked
     twice without gradient, is widest at 14 tensors of its first width, for each latent.

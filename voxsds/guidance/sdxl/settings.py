@@ -1,4 +1,4 @@
-"""What to load of the family of SDXL."""
+"""Files of an SDXL teacher, and the types of its networks."""
 
 from dataclasses import dataclass
 from typing import Literal

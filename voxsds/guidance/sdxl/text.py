@@ -150,7 +150,7 @@ class Conditioning:
 def encode_conditioning(
     folder: PipelineFolder, text: str, against: str | None, native: int, cache: Path, device: str
 ) -> Conditioning:
-    """As StableDiffusionXLPipeline conditions: no negative prompt is zeros where model_index.json
+    """Conditioning as StableDiffusionXLPipeline has it: no negative prompt is zeros where model_index.json
     forces them (its default), else the embedding of "". Sizes are the model's native one whatever is
     rendered: a smaller number asks SDXL for a thumbnail.
     """
