@@ -125,6 +125,7 @@ def test_a_script_that_is_not_run_has_the_flags_of_the_page(
     module: str, flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(sys, "argv", [module, "--help"])
+    monkeypatch.delitem(sys.modules, module, raising=False)
     with pytest.raises(SystemExit) as ended:
         run_module(module, run_name="__main__")
     assert ended.value.code == 0

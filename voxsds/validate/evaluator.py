@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
-from transformers import CLIPModel, CLIPTokenizer
 
 from voxsds.captions.attributes import sample_attributes
 from voxsds.captions.sentences import canonical_caption, canonical_words, words
@@ -101,8 +100,8 @@ def _square(value: int | dict) -> tuple[int, int]:
 class Evaluator:
     """The two encoders and what is done to their inputs."""
 
-    model: CLIPModel
-    tokenizer: CLIPTokenizer
+    model: Any  # transformers' CLIPModel
+    tokenizer: Any  # its CLIPTokenizer
     preprocess: Preprocessing
 
     @classmethod
@@ -114,6 +113,8 @@ class Evaluator:
         needed = ("config.json", "preprocessor_config.json", "tokenizer_config.json")
         if missing := [name for name in needed if not (folder / name).is_file()]:
             raise ValueError(f"{folder} is no CLIPModel folder: it lacks {', '.join(missing)}")
+        from transformers import CLIPModel, CLIPTokenizer  # 2 s, for which reading parameters need not wait
+
         model = CLIPModel.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
         )
