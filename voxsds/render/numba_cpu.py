@@ -3,13 +3,14 @@
 Rows are dealt to a fixed number of parts, each with its own gradient buffer, and the buffers are
 added in order: the result does not depend on how many threads run. Threads are plain ones (the loops
 release the GIL), so there is no threading layer that could be missing or dislike being nested.
-Memory: 18 numbers a voxel from forward to backward, 19 more for each part during it, and X + Y + Z
-entries a part for one ray.
+Memory: 18 numbers a voxel from forward to backward, 19 more for each part during it, or fewer where less than
+half of the voxels are drawn and seen; and X + Y + Z entries a part for one ray.
 """
 
 import functools
 import math
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -55,40 +56,60 @@ class _Composite(torch.autograd.Function):
         image = np.empty((rays.eye.shape[0], 4, rays.height, rays.width), scene.opacity.dtype)
         reach = np.zeros((PARTS, opacity.numel()), scene.opacity.dtype)
         _in_parts(lambda part: kernels.forward_rows(part, PARTS, scene, image, reach[part]))
-        ctx.save_for_backward(opacity, faces, background)
-        ctx.knobs = rays, threshold, stop
         reached = torch.from_numpy(reach.max(axis=0)).reshape(opacity.shape)
+        ctx.save_for_backward(opacity, faces, background, reached)
+        ctx.knobs = rays, threshold, stop
         ctx.mark_non_differentiable(reached)
         return torch.from_numpy(image), reached
 
     @staticmethod
     @once_differentiable
     def backward(ctx, *cotangents):
-        opacity, faces, background = ctx.saved_tensors
+        opacity, faces, background, reached = ctx.saved_tensors
         rays, threshold, stop = ctx.knobs
         scene = _scene(opacity, faces, rays, background, threshold, stop)
         cotangent = _array(cotangents[0], opacity.dtype)
-        by_opacity = _zeros((opacity.numel(),), cotangent.dtype)
-        by_faces = _zeros((6 * opacity.numel(), 3), cotangent.dtype)
+        shown = _shown(scene, reached.numpy())
+        slots = np.where(shown, np.cumsum(shown, dtype=np.int32) - 1, np.int32(-1))
+        by_opacity, by_faces = _scratch.zeros(
+            cotangent.dtype, (PARTS, opacity.numel()), (PARTS, 6 * int(shown.sum()), 3)
+        )
         _in_parts(
             lambda part: kernels.backward_rows(
-                part, PARTS, scene, cotangent, by_opacity[part], by_faces[part]
+                part, PARTS, scene, cotangent, slots, by_opacity[part], by_faces[part]
             )
         )
-        sums = _summed(by_opacity).reshape(opacity.shape), _summed(by_faces).reshape(faces.shape)
-        return *sums, None, None, None, None
+        of_faces = by_faces.sum(axis=0).reshape(-1, 18)  # over the parts, in their order
+        if not shown.all():
+            of_shown, of_faces = of_faces, np.zeros((opacity.numel(), 18), cotangent.dtype)
+            of_faces[shown] = of_shown
+        sums = by_opacity.sum(axis=0).reshape(opacity.shape), of_faces.reshape(faces.shape)
+        return *map(torch.from_numpy, sums), None, None, None, None
 
 
-def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> list[np.ndarray]:
-    """A buffer for each part; all but the first, which outlives them, in one piece that gets large pages."""
-    return [np.zeros(shape, dtype), *np.zeros((PARTS - 1, *shape), dtype)]
+def _shown(scene: kernels.Scene, reached: np.ndarray) -> np.ndarray:
+    """The voxels (V,) that get a gradient of their colours: those drawn and seen, or all if they are many."""
+    shown = (reached.reshape(-1) > 0) & (scene.opacity.reshape(-1) > scene.threshold)
+    return shown if 2 * np.count_nonzero(shown) < shown.size else np.ones_like(shown)
 
 
-def _summed(buffers: list[np.ndarray]) -> Tensor:
-    """The sum, which takes the place of the first: gradients are the largest arrays there are."""
-    for other in buffers[1:]:
-        np.add(buffers[0], other, out=buffers[0])
-    return torch.from_numpy(buffers[0])
+class _Scratch(threading.local):
+    """Memory of a thread that stays from backward to backward: to get it anew costs more than to use it."""
+
+    kept = np.empty(0, np.uint8)
+
+    def zeros(self, dtype: np.dtype, *shapes: tuple[int, ...]) -> list[np.ndarray]:
+        """Arrays of zeros, which are valid until the next call."""
+        sizes = [math.prod(shape) * dtype.itemsize for shape in shapes]
+        if len(self.kept) < sum(sizes):
+            self.kept = np.empty(sum(sizes), np.uint8)
+        self.kept[: sum(sizes)] = 0
+        ends = np.cumsum(sizes).tolist()
+        pieces = (self.kept[end - size : end] for end, size in zip(ends, sizes, strict=True))
+        return [piece.view(dtype).reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+
+
+_scratch = _Scratch()
 
 
 def _scene(opacity, faces, rays: RayBundle, background, threshold: float, stop: float):

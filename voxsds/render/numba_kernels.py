@@ -223,8 +223,10 @@ def forward_rows(part, parts, scene, image, reach):
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def backward_rows(part, parts, scene, cotangent, by_opacity, by_faces):
-    """Add to `by_opacity` (V,) and `by_faces` (6 V, 3) what this part's rows send back.
+def backward_rows(part, parts, scene, cotangent, slots, by_opacity, by_faces):
+    """Add to `by_opacity` (V,) and `by_faces` (6 N, 3) what this part's rows send back.
+
+    `slots` (V,) is the place among N of each voxel that is drawn and seen, few of all, and -1 elsewhere.
 
     With g the cotangent of a pixel, everything is a scalar: h_i = g . (c_i, 1) is what voxel i's
     colour is worth, b_i = g . (B_i, its alpha) what all that is behind it is worth:
@@ -256,11 +258,13 @@ def backward_rows(part, parts, scene, cotangent, by_opacity, by_faces):
                 here = red * faces[seen, 0] + green * faces[seen, 1] + blue * faces[seen, 2] + alpha
                 if i < ended:
                     by_opacity[voxels[i]] += arrivals[i] * (here - behind)
-                    if opaque != 0.0:
+                    slot = slots[voxels[i]]
+                    if opaque != 0.0 and slot >= 0:
                         weight = by_faces.dtype.type(arrivals[i] * opaque)
-                        by_faces[seen, 0] += weight * red
-                        by_faces[seen, 1] += weight * green
-                        by_faces[seen, 2] += weight * blue
+                        at = 6 * slot + seen - 6 * voxels[i]
+                        by_faces[at, 0] += weight * red
+                        by_faces[at, 1] += weight * green
+                        by_faces[at, 2] += weight * blue
                 behind = opaque * here + (1.0 - opaque) * behind
 
 
