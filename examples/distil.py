@@ -23,7 +23,7 @@ PROMPT = "a stone tower on snowy hills"
 
 def main() -> None:
     recipe = read_recipe(read_params("params.yaml"))
-    recipe = replace(recipe, train=replace(recipe.train, steps=20, probe_every=20))
+    recipe = replace(recipe, train=replace(recipe.train, steps=20, views=2, probe_every=20))
     world = read_map(Path("maps/1/map.json"), read_palette("engine"))
     grid = DifferentiableVoxelGrid.from_blocks(world.blocks, len(world.palette), GridSettings(None, 3.0, 4.0))
     teacher = load_teacher(recipe.teacher, Path("out_local/ckpt/prompts"), texts=[PROMPT])
