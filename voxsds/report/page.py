@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from jaxtyping import Float
@@ -27,7 +26,7 @@ from voxsds.render.draw import Images
 from voxsds.report.charts import History, charts
 from voxsds.report.history import embedded, moments_of
 from voxsds.report.sheet import contact_sheet, to_bytes
-from voxsds.report.strips import strips
+from voxsds.report.strips import moments, strips
 from voxsds.report.tables import cleanup_table, gradient_errors, gradient_table, material_rows
 from voxsds.validate.checks import failed
 from voxsds.validate.headline import numbers
@@ -151,6 +150,5 @@ def _view(view: View) -> dict[str, str]:
 
 def _progression(test_images: Mapping[int, Images]) -> list[dict[str, Any]]:
     """At most PROGRESSION moments, evenly over the run."""
-    steps = sorted(test_images)
-    chosen = sorted({steps[i] for i in np.linspace(0, len(steps) - 1, PROGRESSION).round().astype(int)})
+    chosen = moments(test_images, PROGRESSION)
     return [{"step": step, "images": [data_uri(image) for image in test_images[step]]} for step in chosen]

@@ -16,11 +16,16 @@ SIDE = 192  # most pixels of a picture's longer side
 
 def strips(test_images: Mapping[int, Images]) -> list[UInt8[np.ndarray, "rows columns 3"]]:
     """A strip for each view: at most MOST of the steps in `test_images`, evenly over them, in their order."""
-    steps = sorted(test_images)
-    chosen = sorted({steps[i] for i in np.linspace(0, len(steps) - 1, MOST).round().astype(int)})
+    chosen = moments(test_images, MOST)
     labels = [f"after {step} steps" if step else "at the start" for step in chosen]
     views = zip(*(test_images[step] for step in chosen), strict=True)
     return [strip(images, labels) for images in views]
+
+
+def moments(test_images: Mapping[int, Images], most: int) -> list[int]:
+    """At most `most` of the steps, evenly over them, in their order; the first and the last always."""
+    steps = sorted(test_images)
+    return sorted({steps[i] for i in np.linspace(0, len(steps) - 1, most).round().astype(int)})
 
 
 def strip(

@@ -18,7 +18,7 @@ from voxsds.world.field import Field
 class Drawing:
     """Everything that a picture depends on beside the field and the camera."""
 
-    lit: Float[Tensor, "S 6 3"]  # colours of the faces, sRGB
+    lit: Float[Tensor, "S 6 3"]  # colours of the faces, linear RGB 0..1
     frame: Frame
     knobs: RenderSettings
 
